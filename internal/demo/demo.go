@@ -1,0 +1,130 @@
+// Package demo is the server that baton demo runs: HTTP, HTTPS and a TCP echo that upgrade on SIGHUP.
+package demo
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/seed-e3b9a99f/baton/upgrader"
+)
+
+// Config says what to serve. An empty address leaves its listener out.
+type Config struct {
+	HTTP, HTTPS, TCP string           // addresses to listen on
+	Upgrader         upgrader.Options // pidfile, timeouts, log
+	Ready            io.Writer        // gets one line when the first generation is ready
+}
+
+// GenerationHeader is in every HTTP response, so that a client can see which generation has answered.
+const GenerationHeader = "Baton-Generation"
+
+// Run serves until the process was replaced or stopped, and returns what it should exit with.
+func Run(ctx context.Context, c Config) error {
+	return upgrader.Run(ctx, c.Upgrader, func(u *upgrader.Upgrader) error {
+		bound := make(map[string]net.Addr)
+		open := func(name, address string, p upgrader.Protocol) (net.Listener, error) {
+			ln, err := u.ListenNamed(name, "tcp", address, p)
+			if err != nil {
+				return nil, err
+			}
+			bound[name] = ln.Addr()
+			return ln, nil
+		}
+		srv := &http.Server{Handler: handler(u.Generation()), ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
+		if c.HTTP != "" {
+			ln, err := open("http", c.HTTP, upgrader.HTTP)
+			if err != nil {
+				return err
+			}
+			u.Go(func() error { return u.Serve(srv, ln) })
+		}
+		if c.HTTPS != "" {
+			ln, err := open("https", c.HTTPS, upgrader.TLS)
+			if err != nil {
+				return err
+			}
+			if srv.TLSConfig, err = tlsConfig(u); err != nil {
+				return err
+			}
+			u.Go(func() error { return u.ServeTLS(srv, ln, "", "") })
+		}
+		if c.TCP != "" {
+			ln, err := open("tcp", c.TCP, upgrader.TCP)
+			if err != nil {
+				return err
+			}
+			u.Go(func() error { return echo(ln) })
+		}
+		if c.Ready != nil && !u.HasParent() {
+			go func() {
+				<-u.InCharge()
+				printReady(c, bound)
+			}()
+		}
+		return nil
+	})
+}
+
+func printReady(c Config, bound map[string]net.Addr) {
+	line := "ready"
+	for _, name := range []string{"http", "https", "tcp"} {
+		if addr := bound[name]; addr != nil {
+			line += fmt.Sprintf(" %s=%s", name, addr)
+		}
+	}
+	fmt.Fprintf(c.Ready, "%s pid=%d pid-file=%s\n", line, os.Getpid(), c.Upgrader.PIDFile)
+}
+
+// handler answers GET with "ok" and POST with its body.
+func handler(generation int) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(GenerationHeader, strconv.Itoa(generation))
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		switch r.Method {
+		case http.MethodGet, http.MethodHead:
+			_, _ = io.WriteString(w, "ok\n")
+		case http.MethodPost:
+			if r.ContentLength >= 0 {
+				w.Header().Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
+			}
+			_ = http.NewResponseController(w).EnableFullDuplex() // answer as the body arrives
+			_, _ = io.Copy(w, r.Body)
+		default:
+			w.Header().Set("Allow", "GET, HEAD, POST")
+			http.Error(w, "GET answers ok, POST echoes", http.StatusMethodNotAllowed)
+		}
+	})
+}
+
+// echo sends back what it gets, on every connection until the client closes it.
+func echo(ln net.Listener) error {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			if ne, ok := err.(net.Error); ok && ne.Temporary() { //nolint:staticcheck // what net/http does: a full fd table passes
+				time.Sleep(10 * time.Millisecond)
+				continue
+			}
+			return err
+		}
+		go func() {
+			defer c.Close()
+			_, _ = io.Copy(c, c)
+		}()
+	}
+}
+
+func tlsConfig(u *upgrader.Upgrader) (*tls.Config, error) {
+	identity, err := certificate(u)
+	if err != nil {
+		return nil, fmt.Errorf("demo certificate: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{identity}, MinVersion: tls.VersionTLS12}, nil
+}

@@ -1,0 +1,196 @@
+package upgrader
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/seed-e3b9a99f/baton/upgrader/internal/control"
+)
+
+// How a process ends: replaced by its child, or stopped.
+
+// drainAway finishes what could not move to the child.
+func (u *Upgrader) drainAway() {
+	c := u.child
+	c.release()
+	u.cancelChild()
+	claimed := make(map[*fd]bool)
+	for _, place := range c.claim.Indexes {
+		if place >= 0 && place < len(c.sent) {
+			claimed[c.sent[place]] = true
+		}
+	}
+	u.Fds.leave(func(x *fd) bool { return claimed[x] }, c.claim.Paths)
+	u.leavePIDFile(string(c.claim.PIDFile) == u.opts.PIDFile)
+	u.drain()
+}
+
+// stop ends the service, or in a child that is not in charge its part in it.
+func (u *Upgrader) stop(from Phase, cause error) {
+	if cause == nil {
+		cause = ErrStopped
+	}
+	if !u.inCharge {
+		u.unsettled = cause
+		close(u.settled)
+		if link := u.inherited.link; link != nil {
+			link.refuse(cause)
+		}
+		u.log.Info("stopping before this process was in charge", "reason", cause)
+	} else {
+		u.log.Info("stopping", "drain_timeout", u.opts.DrainTimeout)
+		u.notify(daemon.SdNotifyStopping)
+	}
+	if u.child != nil {
+		u.giveUp(from, cause)
+	}
+	parents := func(x *fd) bool { return !u.inCharge && x.parents }
+	u.Fds.leave(parents, nil)
+	u.drain()
+}
+
+// drain tells the program to finish, and reports when it has.
+func (u *Upgrader) drain() {
+	close(u.exit)
+	epoch := u.machine.epoch
+	go func() {
+		all := u.Fds.watched()
+		for _, a := range all {
+			a.waitEmptied()
+		}
+		for _, a := range all {
+			a.Close() // those that are not named; one may have been wrapped around one that was emptied
+		}
+		for _, a := range all {
+			<-a.conns.none()
+		}
+		u.work.wait()
+		u.machine.post(input{ev: evDone, epoch: epoch})
+	}()
+}
+
+// finish is the end: nothing is left to do, or there is no more time for it.
+func (u *Upgrader) finish(from Phase) {
+	if from != Draining && from != Stopping { // a second signal came without the first
+		if u.child != nil {
+			u.child.kill()
+		}
+		u.Fds.leave(func(x *fd) bool { return !u.inCharge && x.parents }, nil)
+		if !u.inCharge && from < Serving {
+			u.unsettled = ErrForced
+			close(u.settled)
+		}
+		close(u.exit)
+	}
+	for _, a := range u.Fds.watched() {
+		a.logUnfinished(u)
+	}
+	if from != Draining {
+		u.leavePIDFile(false)
+	}
+	u.log.Info("finished", "was", from.String())
+	close(u.done)
+}
+
+// logUnfinished closes the connections that outlast the drain, and says how many there were.
+func (a *acceptor) logUnfinished(u *Upgrader) {
+	since := a.conns.oldest()
+	a.Close()
+	if n := a.conns.closeAll(); n > 0 {
+		u.log.Warn("closed connections that were still open at the end of the drain",
+			"listener", a.label, "connections", n, "since", since, "oldest", time.Since(since).Round(time.Millisecond))
+	}
+}
+
+// leavePIDFile removes the pidfile, or leaves it to the child.
+func (u *Upgrader) leavePIDFile(toChild bool) {
+	u.pidMu.Lock()
+	defer u.pidMu.Unlock()
+	if u.pending != nil {
+		u.pending.Discard()
+		u.pending = nil
+	}
+	if u.pidFile == nil {
+		return
+	}
+	if toChild {
+		u.pidFile.Leave()
+	} else if err := u.pidFile.Remove(); err != nil {
+		u.log.Warn("remove the pid file", "err", err)
+	}
+	u.pidFile = nil
+}
+
+func (u *Upgrader) setDown(conn *control.Conn, pid int) {
+	u.linkMu.Lock()
+	defer u.linkMu.Unlock()
+	u.down, u.downPID = conn, pid
+	u.livePID.Store(int64(pid))
+}
+
+// succeeded hears that the generation which replaced this one has been replaced too, and by which.
+func (u *Upgrader) succeeded(m control.Message) {
+	var who control.Greeting
+	if err := control.Decode(m, &who); err != nil || len(m.Files) != 1 {
+		closeFiles(m.Files)
+		return
+	}
+	conn, err := control.New(m.Files[0])
+	if err != nil {
+		u.log.Warn("signals will not reach the newest generation", "err", err)
+		return
+	}
+	u.setDown(conn, who.PID)
+	go func() {
+		defer conn.Close()
+		for {
+			m, err := conn.Receive()
+			if err != nil {
+				return
+			}
+			if m.Kind == control.Successor {
+				u.succeeded(m)
+			} else {
+				closeFiles(m.Files)
+			}
+		}
+	}()
+}
+
+// pass sends on a signal that is meant for the generation in charge.
+func (u *Upgrader) pass(action Action) error {
+	u.linkMu.Lock()
+	down, pid := u.down, u.downPID
+	u.linkMu.Unlock()
+	if down == nil {
+		return ErrStopped
+	}
+	payload := control.Encode(control.Passed{Action: action.String()})
+	if err := down.Send(control.Message{Kind: control.Pass, Payload: payload}); err != nil {
+		u.log.Error("a signal for the generation in charge got lost: send it again", "action", action.String(),
+			"child", pid, "err", err)
+		return fmt.Errorf("pass %s on to pid %d: %w", action, pid, err)
+	}
+	u.log.Info("passed on to the generation in charge", "action", action.String(), "child", pid)
+	return nil
+}
+
+// passedOn acts on a signal that an older generation got. A stop counts once, however often it comes this way: a
+// service manager sends it to every process of the service.
+func (u *Upgrader) passedOn(m control.Message) {
+	var p control.Passed
+	if err := control.Decode(m, &p); err != nil {
+		return
+	}
+	i := slices.Index(actionNames[:], p.Action)
+	if i < 0 {
+		u.log.Warn("an older generation passed on what this one does not know", "action", p.Action)
+		return
+	}
+	if err := u.act(Action(i), nil); err != nil && !errors.Is(err, ErrStopped) {
+		u.log.Warn("passed on by an older generation", "action", p.Action, "err", err)
+	}
+}

@@ -1,0 +1,215 @@
+package upgrader
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// NamedListener is a listener that upgrades: it stops and goes on accepting without being closed, and knows its
+// connections. See [Fds.ListenNamed].
+type NamedListener struct {
+	*acceptor
+	fd *fd
+}
+
+func newNamedListener(fds *Fds, x *fd, raw stoppable) *NamedListener {
+	l := &NamedListener{fd: x, acceptor: newAcceptor(raw, x.key.name)}
+	if x.parents {
+		l.keepAlive = fds.listen
+	}
+	fds.adopt(l.acceptor)
+	return l
+}
+
+// acceptorOf returns what makes ln stop and counts its connections, also where it is not named or is wrapped.
+func (f *Fds) acceptorOf(ln net.Listener) *acceptor {
+	if l, ok := ln.(*NamedListener); ok {
+		return l.acceptor
+	}
+	a := newAcceptor(ln, ln.Addr().String())
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.adopt(a)
+	return a
+}
+
+// adopt pauses and drains a with all others from now on.
+func (f *Fds) adopt(a *acceptor) {
+	f.acceptors = append(f.acceptors, a)
+	if !f.open {
+		a.pause()
+	}
+}
+
+// Name returns what the listener is called.
+func (l *NamedListener) Name() string { return l.fd.key.name }
+
+// Protocol returns the listener's label.
+func (l *NamedListener) Protocol() Protocol { return l.fd.protocol }
+
+// Inherited tells whether the listener came from the parent.
+func (l *NamedListener) Inherited() bool { return l.fd.parents }
+
+// SyscallConn gives access to the socket, as of syscall.Conn.
+func (l *NamedListener) SyscallConn() (syscall.RawConn, error) {
+	return l.raw.(syscall.Conn).SyscallConn()
+}
+
+// leave ends accepting: at once if another process has the listener too, or else when its queue is empty.
+func (l *NamedListener) leave(shared bool) {
+	if shared {
+		l.Close()
+		return
+	}
+	stopArrivals(l)
+	l.drain(time.Now().Add(settleTime))
+}
+
+// settleTime is how long a removed listener waits for connections whose handshake was under way: at least a round
+// trip to a distant client.
+const settleTime = 500 * time.Millisecond
+
+type deadliner interface{ SetDeadline(time.Time) error }
+
+// acceptor stops and resumes a listener's Accept, and tracks what it returns. Where no deadline interrupts the listener,
+// one more connection may be accepted after it was paused.
+type acceptor struct {
+	raw       net.Listener
+	label     string            // for the log
+	keepAlive *net.ListenConfig // to apply to connections; nil where raw does so itself
+	conns     tracker
+
+	mu      sync.Mutex
+	state   acceptState
+	changed chan struct{} // closed when state changes
+}
+
+type acceptState uint8
+
+const (
+	accepting acceptState = iota
+	paused                // the kernel queues what arrives
+	emptying              // accepts what has arrived, then is closed
+	closed
+)
+
+func newAcceptor(raw net.Listener, label string) *acceptor {
+	return &acceptor{raw: raw, label: label, changed: make(chan struct{})}
+}
+
+// set moves on from any of the given states, and interrupts an Accept that waits at the deadline.
+func (a *acceptor) set(next acceptState, deadline time.Time, from ...acceptState) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range from {
+		if a.state == s {
+			a.state = next
+			close(a.changed)
+			a.changed = make(chan struct{})
+			if d, ok := a.raw.(deadliner); ok {
+				_ = d.SetDeadline(deadline)
+			}
+			return
+		}
+	}
+}
+
+var longAgo = time.Unix(1, 0)
+
+func (a *acceptor) pause()                   { a.set(paused, longAgo, accepting) }
+func (a *acceptor) resume()                  { a.set(accepting, time.Time{}, paused) }
+func (a *acceptor) drain(deadline time.Time) { a.set(emptying, deadline, accepting, paused) }
+
+// Close ends this process's accepting, as net.Listener's. The next generation still gets a named listener; Remove
+// closes it for good.
+func (a *acceptor) Close() error {
+	a.set(closed, longAgo, accepting, paused, emptying)
+	return a.raw.Close()
+}
+
+func (a *acceptor) look() (acceptState, <-chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.state, a.changed
+}
+
+// waitEmptied waits until the queue of a listener that is being emptied has been. A program that has stopped calling
+// Accept does not hold it up.
+func (a *acceptor) waitEmptied() {
+	enough := time.After(2 * settleTime)
+	for {
+		state, changed := a.look()
+		if state != emptying {
+			return
+		}
+		select {
+		case <-changed:
+		case <-enough:
+			return
+		}
+	}
+}
+
+// Addr returns the address that the listener is bound to.
+func (a *acceptor) Addr() net.Addr { return a.raw.Addr() }
+
+// Accept waits for a connection, and while the listener is paused. It returns net.ErrClosed when this process has
+// stopped accepting.
+func (a *acceptor) Accept() (net.Conn, error) {
+	for {
+		state, changed := a.look()
+		switch state {
+		case closed:
+			return nil, a.errClosed()
+		case paused:
+			<-changed
+			continue
+		}
+		c, err := a.raw.Accept()
+		if err == nil {
+			a.setKeepAlive(c)
+			return a.conns.track(c), nil
+		}
+		if isTemporary(err) {
+			return nil, err // the caller's to wait out, as with any listener
+		}
+		if state == emptying {
+			// The queue is empty: its deadline has passed, or a Unix socket that was shut down says EINVAL.
+			a.Close()
+			return nil, a.errClosed()
+		}
+		if now, _ := a.look(); now == accepting && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, err
+		}
+	}
+}
+
+func (a *acceptor) errClosed() error {
+	return &net.OpError{Op: "accept", Net: a.raw.Addr().Network(), Addr: a.raw.Addr(), Err: net.ErrClosed}
+}
+
+// isTemporary tells errors of one connection, and of a full fd table, from those of the listener.
+func isTemporary(err error) bool {
+	var ne interface{ Temporary() bool }
+	return !errors.Is(err, os.ErrDeadlineExceeded) && errors.As(err, &ne) && ne.Temporary()
+}
+
+// setKeepAlive gives a connection the ListenConfig's keep-alive setting, which an inherited listener does not know.
+func (a *acceptor) setKeepAlive(c net.Conn) {
+	tc, ok := c.(*net.TCPConn)
+	if !ok || a.keepAlive == nil {
+		return
+	}
+	switch lc := a.keepAlive; {
+	case lc.KeepAliveConfig.Enable:
+		_ = tc.SetKeepAliveConfig(lc.KeepAliveConfig)
+	case lc.KeepAlive < 0:
+		_ = tc.SetKeepAlive(false)
+	case lc.KeepAlive > 0:
+		_ = tc.SetKeepAlivePeriod(lc.KeepAlive)
+	}
+}

@@ -1,0 +1,186 @@
+package upgrader
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// Serve serves srv on ln until this process is replaced or stopped, and every connection is finished. It takes over
+// srv, and closes ln. It returns nil then, or what http.Server.Serve fails with.
+//
+// When the process is replaced, no request is answered by closing: HTTP/1 connections end with "Connection: close" at
+// their next response, HTTP/2 connections with GOAWAY, hijacked ones when they are closed. Connections that were
+// accepted and have not spoken yet are served. What is left at Options.DrainTimeout is closed. When the service stops,
+// idle connections are closed after a second.
+//
+// ln may be a *NamedListener, one that is wrapped around it, or any other listener; a deadline must be able to
+// interrupt its Accept, as it can those of package net.
+func (u *Upgrader) Serve(srv *http.Server, ln net.Listener) error {
+	return u.serve(srv, ln, nil)
+}
+
+// ServeTLS is Serve over TLS. The files may be empty where srv.TLSConfig has certificates, as in http.Server.ServeTLS.
+func (u *Upgrader) ServeTLS(srv *http.Server, ln net.Listener, certFile, keyFile string) error {
+	config, err := serverTLS(srv, certFile, keyFile)
+	if err != nil {
+		return err
+	}
+	return u.serve(srv, ln, config)
+}
+
+func (u *Upgrader) serve(srv *http.Server, ln net.Listener, config *tls.Config) error {
+	h, err := u.servers.takeOver(u, srv)
+	if err != nil {
+		return err
+	}
+	u.work.add()
+	defer u.work.end()
+
+	a := u.Fds.acceptorOf(ln)
+	ln = a
+	if config != nil {
+		config.NextProtos = protocols(srv, config.NextProtos)
+		ln = tls.NewListener(a, config)
+	}
+	err = srv.Serve(ln)
+	if u.Phase() < Draining { // it broke, or the program called Shutdown
+		a.Close()
+		return err
+	}
+	h.finish(u, &a.conns)
+	return nil
+}
+
+func serverTLS(srv *http.Server, certFile, keyFile string) (*tls.Config, error) {
+	config := &tls.Config{}
+	if srv.TLSConfig != nil {
+		config = srv.TLSConfig.Clone()
+	}
+	if len(config.Certificates) > 0 || config.GetCertificate != nil || config.GetConfigForClient != nil {
+		if certFile == "" && keyFile == "" {
+			return config, nil
+		}
+	}
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("serve TLS: %w", err)
+	}
+	config.Certificates = []tls.Certificate{cert}
+	return config, nil
+}
+
+// httpServer is an http.Server on its way through its last phase.
+type httpServer struct {
+	srv *http.Server
+	h2  *http.Server // stands for srv's HTTP/2 connections alone: its Shutdown sends them GOAWAY
+}
+
+// httpServers are those that Serve has taken over. One may serve several listeners.
+type httpServers struct {
+	mu  sync.Mutex
+	all map[*http.Server]*httpServer
+}
+
+// takeOver makes srv end its connections the right way. HTTP/2 is registered apart from it, since Shutdown, which
+// alone makes HTTP/2 say GOAWAY, also closes idle HTTP/1 connections, whose clients may be sending.
+func (s *httpServers) takeOver(u *Upgrader, srv *http.Server) (*httpServer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.all[srv]; h != nil {
+		return h, nil
+	}
+	h := &httpServer{srv: srv}
+	handler := srv.Handler
+	if handler == nil {
+		handler = http.DefaultServeMux
+	}
+	if srv.TLSNextProto == nil { // or else the program has its own way with protocols
+		h.h2 = &http.Server{
+			IdleTimeout: srv.IdleTimeout, ReadTimeout: srv.ReadTimeout, WriteTimeout: srv.WriteTimeout,
+			MaxHeaderBytes: srv.MaxHeaderBytes, HTTP2: srv.HTTP2, Protocols: srv.Protocols,
+		}
+		if err := http2.ConfigureServer(h.h2, &http2.Server{}); err != nil {
+			return nil, fmt.Errorf("serve HTTP/2: %w", err)
+		}
+		srv.TLSNextProto = h.h2.TLSNextProto
+	}
+	srv.Handler = u.lastResponses(handler)
+	if s.all == nil {
+		s.all = make(map[*http.Server]*httpServer)
+	}
+	s.all[srv] = h
+	return h, nil
+}
+
+// protocols returns what to offer by ALPN, as net/http's ServeTLS would.
+func protocols(srv *http.Server, offered []string) []string {
+	p := srv.Protocols
+	if (p == nil || p.HTTP2()) && srv.TLSNextProto["h2"] != nil && !slices.Contains(offered, "h2") {
+		offered = append(offered, "h2")
+	}
+	if (p == nil || p.HTTP1()) && !slices.Contains(offered, "http/1.1") {
+		offered = append(offered, "http/1.1")
+	}
+	return offered
+}
+
+// lastResponses lets HTTP/1 connections end with their next response once this process is to end, and answers for the
+// program in maintenance mode.
+func (u *Upgrader) lastResponses(next http.Handler) http.Handler {
+	page := u.opts.MaintenancePage
+	if page == nil {
+		page = maintenancePage
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-u.exit:
+			// Not on a request to change protocols: its response needs the header for that.
+			if r.ProtoMajor == 1 && r.Header.Get("Upgrade") == "" {
+				w.Header().Set("Connection", "close")
+			}
+		default:
+		}
+		if u.Maintenance() {
+			page.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// idleGrace is how long idle connections may still speak when the service stops, with nobody to come after it.
+const idleGrace = time.Second
+
+// finish waits until the connections of one listener are closed. The end of the drain closes those that are not.
+func (h *httpServer) finish(u *Upgrader, conns *tracker) {
+	if h.h2 != nil {
+		_ = h.h2.Shutdown(context.Background()) // has no connections of its own to wait for
+	}
+	empty := conns.none()
+	if u.Phase() == Stopping {
+		select {
+		case <-empty:
+		case <-time.After(idleGrace):
+			_ = h.srv.Shutdown(canceled) // closes what is idle and waits for nothing
+		}
+	}
+	select {
+	case <-empty:
+	case <-u.done:
+		_ = h.srv.Close()
+	}
+}
+
+var canceled = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
