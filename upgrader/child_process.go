@@ -202,8 +202,8 @@ func (c *childProcess) gone(err error) error {
 	}
 }
 
-// lastWords waits briefly for the child to exit, and returns the last lines of its standard error.
-func (c *childProcess) lastWords() []string {
+// lastWords returns the last lines of the child's standard error, all of them if it exits within the given time.
+func (c *childProcess) lastWords(within time.Duration) []string {
 	if c.stderr == nil {
 		return nil
 	}
@@ -211,7 +211,7 @@ func (c *childProcess) lastWords() []string {
 		select {
 		case <-c.exited:
 			c.stderr.wait(200 * time.Millisecond)
-		case <-time.After(time.Second):
+		case <-time.After(within):
 		}
 	}
 	return c.stderr.lines()

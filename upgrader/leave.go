@@ -47,8 +47,8 @@ func (u *Upgrader) stop(from Phase, cause error) {
 	if u.child != nil {
 		u.giveUp(from, cause)
 	}
-	parents := func(x *fd) bool { return !u.inCharge && x.parents }
-	u.Fds.leave(parents, nil)
+	u.forGood = u.inCharge
+	u.Fds.leave(func(x *fd) bool { return !u.inCharge && x.parents }, nil)
 	u.drain()
 }
 
@@ -73,7 +73,8 @@ func (u *Upgrader) drain() {
 }
 
 // finish is the end: nothing is left to do, or there is no more time for it.
-func (u *Upgrader) finish(from Phase) {
+func (u *Upgrader) finish(from Phase, cause error) {
+	u.forced = errors.Is(cause, ErrForced)
 	if from != Draining && from != Stopping { // a second signal came without the first
 		if u.child != nil {
 			u.child.kill()

@@ -145,9 +145,13 @@ func (u *Upgrader) rollBack(from Phase, cause error) {
 		cause = fmt.Errorf("was not ready within %s", u.opts.UpgradeTimeout)
 	}
 	c := u.giveUp(from, cause)
+	patience := time.Second
+	if from == Probation { // it may have connections to finish
+		patience = 100 * time.Millisecond
+	}
 	waiting := u.machine.take()
 	go func() {
-		words := c.lastWords()
+		words := c.lastWords(patience)
 		err := &UpgradeError{
 			Phase: from, Child: c.processID(), Err: cause, Stderr: words, Generation: u.generation, PID: os.Getpid(),
 		}

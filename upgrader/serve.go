@@ -165,7 +165,8 @@ func (h *httpServer) finish(u *Upgrader, conns *tracker) {
 		_ = h.h2.Shutdown(context.Background()) // has no connections of its own to wait for
 	}
 	empty := conns.none()
-	if u.Phase() == Stopping {
+	<-u.exit
+	if u.forGood {
 		select {
 		case <-empty:
 		case <-time.After(idleGrace):

@@ -98,7 +98,7 @@ func (s *signals) sort(sig os.Signal) {
 	if s.u.opts.Signals[sig] == ActionStop {
 		if s.stops++; s.stops > 1 {
 			s.u.log.Warn("second signal: stopping at once", "signal", sig.String())
-			s.u.machine.post(input{ev: evForce})
+			s.u.machine.post(input{ev: evForce, cause: ErrForced})
 			return
 		}
 	}

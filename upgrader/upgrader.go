@@ -42,6 +42,7 @@ type Upgrader struct {
 	charged   chan struct{} // closed when this process is in charge
 	exit      chan struct{} // closed when the program should finish
 	done      chan struct{} // closed when nothing is left to do
+	forGood   bool          // nobody comes after this process; read it after exit
 	forced    bool          // by a second signal; read it after done
 
 	// Owned by the machine's goroutine.
@@ -291,6 +292,6 @@ func (u *Upgrader) enter(from, to Phase, cause error) {
 	case Stopping:
 		u.stop(from, cause)
 	case Exited:
-		u.finish(from)
+		u.finish(from, cause)
 	}
 }

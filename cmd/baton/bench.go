@@ -1,7 +1,251 @@
 package main
 
-import "errors"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
 
-type benchCmd struct{}
+	"github.com/seed-e3b9a99f/baton/bench"
+)
 
-func (benchCmd) Run() error { return errors.New("being written") }
+// benchCmd drives a server with clients while it is upgraded. Without a target it starts the demo and drives that.
+type benchCmd struct {
+	HTTP  string `name:"http" placeholder:"URL" help:"Drive HTTP at host:port or a URL."`
+	HTTPS string `name:"https" placeholder:"URL" help:"Drive HTTPS at host:port or a URL."`
+	TCP   string `name:"tcp" placeholder:"ADDR" help:"Drive a TCP echo at host:port."`
+
+	Path             string `placeholder:"PATH" help:"What GET and POST ask for (/, or the URL's path)."`
+	ServerName       string `placeholder:"NAME" help:"Host header and TLS server name, instead of the address."`
+	Verify           bool   `help:"Verify the server's certificate. Without it any certificate will do."`
+	GenerationHeader string `default:"Baton-Generation" placeholder:"NAME" help:"Response header that changes with the generation (${default}). Where there is none, the pidfile tells."`
+
+	PidFile        string        `placeholder:"FILE" help:"Upgrade by a signal to the process that this file names."`
+	Signal         string        `placeholder:"SIG" help:"The signal: a name or a number (HUP)."`
+	UpgradeCmd     string        `placeholder:"CMD" help:"Upgrade by this command, run by sh -c, instead of a signal."`
+	Upgrades       int           `default:"10" placeholder:"N" help:"How many times (${default}); 0 only drives the server."`
+	Interval       time.Duration `default:"2s" placeholder:"D" help:"From one upgrade to the next (${default})."`
+	UpgradeTimeout time.Duration `default:"30s" placeholder:"D" help:"When an upgrade has failed (${default})."`
+	Duration       time.Duration `placeholder:"D" help:"How long to drive the server when there are no upgrades (20s)."`
+
+	Rate    float64       `default:"400" placeholder:"N" help:"Operations a second in each lane (${default})."`
+	Conns   int           `default:"50" placeholder:"N" help:"Connections in each lane that keeps them (${default})."`
+	Timeout time.Duration `default:"5s" placeholder:"D" help:"When an operation is lost (${default})."`
+
+	JSON    string `name:"json" placeholder:"FILE" help:"Write the report as JSON; - for standard output, and all else to standard error."`
+	MaxLost int64  `placeholder:"N" help:"Exit with status 0 up to this many lost requests (0)."`
+	DemoLog string `placeholder:"FILE" help:"Keep the log of the demo that is driven when no target is given."`
+
+	plan bench.Plan
+}
+
+// Help is shown by --help.
+func (benchCmd) Help() string {
+	return `Without --http, --https or --tcp it starts baton demo on free loopback ports, drives that, and stops it.
+
+The clients never retry. Exit status: 0 nothing was lost; 1 something was, or an upgrade failed, or the client could
+not keep its schedule; 2 the command line is wrong.`
+}
+
+// drainTimeout is how long the demo's old generations may hold connections. It is short of three intervals, so that
+// the run sees what happens then.
+const drainTimeout = 5 * time.Second
+
+// Validate is called by kong, which puts the error on one line.
+func (b *benchCmd) Validate() error {
+	for _, rule := range []struct {
+		broken bool
+		say    string
+	}{
+		{b.Rate <= 0 || b.Rate > 1e6, "--rate: give a number of operations a second from above 0 to 1000000"},
+		{b.Conns < 1, "--conns: give at least 1"},
+		{b.Upgrades < 0, "--upgrades: give 0 or more"},
+		{b.MaxLost < 0, "--max-lost: give 0 or more"},
+		{b.Interval <= 0, "--interval: give a duration above zero, such as 2s"},
+		{b.Timeout <= 0, "--timeout: give a duration above zero, such as 5s"},
+		{b.UpgradeTimeout <= 0, "--upgrade-timeout: give a duration above zero, such as 30s"},
+		{b.Duration < 0, "--duration: give a duration above zero, such as 20s"},
+		{b.Duration > 0 && b.Upgrades > 0, "--duration: with upgrades their --interval says how long; add --upgrades 0"},
+		{b.Path != "" && !strings.HasPrefix(b.Path, "/"), "--path: begin it with /"},
+		{strings.ContainsAny(b.Path+b.ServerName, " \r\n\t"), "--path, --server-name: no white space, please"},
+		{b.Path != "" && b.HTTP+b.HTTPS == "", "--path: say of what, by --http or --https"},
+		{b.ServerName != "" && b.HTTP+b.HTTPS == "", "--server-name: say of what, by --http or --https"},
+		{b.Verify && b.HTTPS == "", "--verify: say whose certificate, by --https"},
+		{b.demo() && b.PidFile+b.UpgradeCmd+b.Signal != "",
+			"--pid-file, --signal, --upgrade-cmd: say which server, by --http, --https or --tcp"},
+		{!b.demo() && b.DemoLog != "", "--demo-log: there is no demo when a target is given"},
+		{!b.demo() && b.Upgrades > 0 && b.PidFile+b.UpgradeCmd == "",
+			"say how to upgrade the server, by --pid-file or --upgrade-cmd, or give --upgrades 0"},
+		{b.Signal != "" && b.UpgradeCmd != "", "--signal, --upgrade-cmd: give one of them"},
+		{b.Signal != "" && b.PidFile == "" && !b.demo(), "--signal: say to which process, by --pid-file"},
+	} {
+		if rule.broken {
+			return errors.New(rule.say)
+		}
+	}
+	b.plan = bench.Plan{
+		Rate: b.Rate, Conns: b.Conns, Timeout: b.Timeout, MaxLost: b.MaxLost,
+		Duration: b.Duration,
+	}
+	if b.Duration == 0 {
+		b.plan.Duration = 20 * time.Second
+	}
+	if b.demo() {
+		return nil
+	}
+	return b.aim(targets{b.HTTP, b.HTTPS, b.TCP, b.PidFile}, false)
+}
+
+// demo reports whether there is no server to drive but the demo.
+func (b *benchCmd) demo() bool { return b.HTTP+b.HTTPS+b.TCP == "" }
+
+// targets are the addresses to drive, "" for none.
+type targets struct{ http, https, tcp, pidFile string }
+
+// aim fills the plan in with lanes and upgrades. sameBody: GET gets the same answer from every generation.
+func (b *benchCmd) aim(at targets, sameBody bool) error {
+	for _, t := range []struct{ scheme, where string }{{"http", at.http}, {"https", at.https}} {
+		if t.where == "" {
+			continue
+		}
+		target, err := bench.ParseHTTP(t.scheme, t.where)
+		if err != nil {
+			return fmt.Errorf("--%s: %w", t.scheme, err)
+		}
+		if b.Path != "" {
+			target.Path = b.Path
+		}
+		if b.ServerName != "" {
+			target.Host = b.ServerName
+		}
+		if target.TLS != nil {
+			target.TLS.InsecureSkipVerify = !b.Verify
+			if b.ServerName != "" {
+				target.TLS.ServerName = b.ServerName
+			}
+		}
+		target.GenerationHeader = http.CanonicalHeaderKey(b.GenerationHeader)
+		target.SameBody = sameBody
+		b.plan.Lanes = append(b.plan.Lanes, bench.NewConnections(target), bench.KeepAlive(target))
+	}
+	if at.tcp != "" {
+		addr, err := bench.ParseAddr(at.tcp)
+		if err != nil {
+			return fmt.Errorf("--tcp: %w", err)
+		}
+		b.plan.Lanes = append(b.plan.Lanes, bench.LongTCP(addr), bench.NewTCP(addr))
+	}
+	if b.Upgrades == 0 {
+		return nil
+	}
+	trigger := bench.ShellCommand(b.UpgradeCmd)
+	if b.UpgradeCmd == "" {
+		name := b.Signal
+		if name == "" {
+			name = "HUP"
+		}
+		sig, err := bench.ParseSignal(name)
+		if err != nil {
+			return fmt.Errorf("--signal: %w", err)
+		}
+		trigger = bench.SignalPIDFile(at.pidFile, sig)
+	}
+	b.plan.Upgrades = &bench.Upgrades{
+		Count: b.Upgrades, Interval: b.Interval, Timeout: b.UpgradeTimeout,
+		Trigger: trigger, PIDFile: at.pidFile,
+	}
+	return nil
+}
+
+func (b *benchCmd) Run(ctx context.Context, s streams) (err error) {
+	ctx, done := signal.NotifyContext(ctx, endings()...)
+	defer done()
+	bench.RaiseFileLimit()
+
+	people, report := s.out, io.Discard
+	if b.JSON == "-" {
+		people, report = s.err, s.out
+	} else if b.JSON != "" {
+		f, err := os.Create(b.JSON)
+		if err != nil {
+			return fmt.Errorf("--json: %w", err)
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		report = f
+	}
+	var got bench.Report
+	if b.demo() {
+		got, err = b.driveDemo(ctx, s.err, people)
+	} else {
+		got, err = b.drive(ctx, people)
+	}
+	if err != nil {
+		return err
+	}
+	if err := got.WriteJSON(report); err != nil {
+		return fmt.Errorf("--json: %w", err)
+	}
+	fmt.Fprintln(people)
+	if err := bench.WriteTable(people, got); err != nil {
+		return err
+	}
+	fmt.Fprintf(people, "\n%s\n", got.Verdict.Line)
+	if !got.Verdict.Pass {
+		return silentError{1}
+	}
+	return nil
+}
+
+// endings are the signals that end a run early, with what was counted so far, and the demo stopped. SIGPIPE is among
+// them because it would otherwise end this process at once when its output goes nowhere, and leave the demo running.
+func endings() []os.Signal {
+	list := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup
+		list = append(list, syscall.SIGHUP)
+	}
+	return list
+}
+
+// driveDemo starts the demo, drives it, and stops it.
+func (b *benchCmd) driveDemo(ctx context.Context, complaints, people io.Writer) (got bench.Report, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return got, err
+	}
+	demo, err := bench.StartDemo(ctx, bench.DemoOptions{Path: self, DrainTimeout: drainTimeout, LogFile: b.DemoLog})
+	if err != nil {
+		return got, err
+	}
+	defer func() {
+		lines := demo.LastWords(20)
+		err = errors.Join(err, demo.Stop())
+		if err != nil || !got.Verdict.Pass && !got.Interrupted {
+			fmt.Fprintf(complaints, "\nthe demo's last words:\n  %s\n", strings.Join(lines, "\n  "))
+		}
+	}()
+	if err := b.aim(targets{demo.HTTP, demo.HTTPS, demo.TCP, demo.PIDFile}, true); err != nil {
+		return got, err
+	}
+	b.plan.Allow = []bench.Allowance{{
+		Lane:    "tcp long",
+		Classes: bench.ConnectionEnded(),
+		Because: "cut by the drain deadline, allowed until live handover",
+	}}
+	return b.drive(ctx, people)
+}
+
+func (b *benchCmd) drive(ctx context.Context, people io.Writer) (bench.Report, error) {
+	fmt.Fprintln(people, b.plan.Header())
+	if !b.Verify && (b.demo() || b.HTTPS != "") {
+		fmt.Fprintln(people, "certificates are not verified")
+	}
+	live := bench.NewLive(people)
+	b.plan.Progress, b.plan.Upgraded = live.Progress, live.Upgraded
+	return bench.Run(ctx, b.plan)
+}

@@ -64,6 +64,37 @@ func TestPairIsCloseOnExec(t *testing.T) {
 	wantCloseOnExec(t, fdOf(t, f))
 }
 
+// A duplicate is the same end: it goes on where the first left off, and the peer sees an end only after both.
+func TestFile(t *testing.T) {
+	forSockets(t, func(t *testing.T, typ int) {
+		a, b := ends(t, typ)
+		send(t, a, Message{Kind: Hello})
+		f, err := b.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantCloseOnExec(t, fdOf(t, f))
+		b.Close()
+		if _, err := b.File(); err == nil {
+			t.Error("File of a closed channel")
+		}
+		send(t, a, Message{Kind: Complete})
+		again, err := New(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range []Kind{Hello, Complete} {
+			if m := receive(t, again); m.Kind != kind {
+				t.Errorf("got kind %d, want %d", m.Kind, kind)
+			}
+		}
+		again.Close()
+		if _, err := a.Receive(); err != io.EOF {
+			t.Errorf("got %v, want io.EOF itself", err)
+		}
+	})
+}
+
 func TestNewRefusesWhatIsNoChannel(t *testing.T) {
 	noFdLeft(t)
 	datagram, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
@@ -184,57 +215,78 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
-// A peer that does not read fills the socket. What was sent whole arrives; on a stream the rest of a frame must not be
-// taken for the start of one, by either side.
+// A peer that does not read fills the socket. What was sent whole arrives, and the channel goes on.
+func TestDeadlineOfFullSocket(t *testing.T) {
+	if socketType() == unix.SOCK_STREAM {
+		t.Skip("a stream takes half of a frame, see TestDeadlineWithinFrame")
+	}
+	noFdLeft(t)
+	a, b := ends(t, unix.SOCK_SEQPACKET)
+	sent := fill(t, a)
+	for range sent {
+		if m := receive(t, b); len(m.Payload) != MaxPayload {
+			t.Errorf("%d bytes", len(m.Payload))
+		}
+	}
+	if err := a.SetWriteDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	send(t, a, Message{Kind: Commit})
+	if m := receive(t, b); m.Kind != Commit {
+		t.Errorf("got kind %d", m.Kind)
+	}
+}
+
+// On a stream a deadline leaves half of a frame behind, whose rest the receiver would see in the next one.
 func TestDeadlineWithinFrame(t *testing.T) {
-	forSockets(t, func(t *testing.T, typ int) {
-		a, b := ends(t, typ)
-		sent := 0
-		var err error
-		for err == nil {
-			if err = a.SetWriteDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
-				t.Fatal(err)
-			}
-			if err = a.Send(Message{Kind: State, Payload: make([]byte, MaxPayload)}); err == nil {
-				sent++
-			}
-		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("Send: %v", err)
-		}
-		if err := b.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
-			t.Fatal(err)
-		}
-		for range sent {
-			if m := receive(t, b); len(m.Payload) != MaxPayload {
-				t.Errorf("%d bytes", len(m.Payload))
-			}
-		}
-		if err := a.SetWriteDeadline(time.Time{}); err != nil {
-			t.Fatal(err)
-		}
-		again := a.Send(Message{Kind: Commit})
-		if a.writeErr == nil { // the frame that failed was not begun
-			if again != nil {
-				t.Error(again)
-			}
-			if m := receive(t, b); m.Kind != Commit {
-				t.Errorf("got kind %d", m.Kind)
-			}
-			return
-		}
-		if again == nil {
+	noFdLeft(t)
+	a, b := ends(t, unix.SOCK_STREAM)
+	raw, err := a.uc.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var setErr error
+	if err := raw.Control(func(fd uintptr) {
+		setErr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 8<<10)
+	}); err != nil || setErr != nil {
+		t.Fatal(err, setErr)
+	}
+	sent := fill(t, a)
+	if err := a.SetWriteDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		if err := a.Send(Message{Kind: Commit}); err == nil {
 			t.Error("a frame went out after half of one")
 		}
-		if err := b.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+		a.Close()
+	}()
+	for range sent {
+		if m := receive(t, b); len(m.Payload) != MaxPayload {
+			t.Errorf("%d bytes", len(m.Payload))
+		}
+	}
+	if m, err := b.Receive(); err != io.EOF {
+		t.Errorf("half of a frame came as %+v, %v", m, err)
+	}
+}
+
+// fill sends frames until the socket takes no more, and returns how many it took whole.
+func fill(t *testing.T, c *Conn) (sent int) {
+	t.Helper()
+	for {
+		if err := c.SetWriteDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}
-		for range 2 {
-			if m, err := b.Receive(); !errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("half of a frame came as %+v, %v", m, err)
-			}
+		err := c.Send(Message{Kind: State, Payload: make([]byte, MaxPayload)})
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return sent
 		}
-	})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent++
+	}
 }
 
 func TestCloseEndsReceive(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
@@ -16,22 +17,26 @@ import (
 
 const helperVar = "CONTROL_TEST_HELPER"
 
+// helpers are what the test binary does when it is started again under one of these names.
+var helpers = map[string]func() int{"wait": waitForDeath}
+
 func TestMain(m *testing.M) {
-	switch os.Getenv(helperVar) {
-	case "":
-		goleak.VerifyTestMain(m)
-	case "few-fds":
-		os.Exit(receiveWithFewFds())
-	default: // says hello and waits for its death
-		c, err := New(os.NewFile(3, "control"))
-		if err == nil {
-			err = c.Send(Message{Kind: Hello, Payload: Encode(Greeting{PID: os.Getpid()})})
-		}
-		if err == nil {
-			select {}
-		}
-		os.Exit(1)
+	if help := helpers[os.Getenv(helperVar)]; help != nil {
+		os.Exit(help())
 	}
+	goleak.VerifyTestMain(m)
+}
+
+// waitForDeath says hello first.
+func waitForDeath() int {
+	c, err := New(os.NewFile(3, "control"))
+	if err == nil {
+		err = c.Send(Message{Kind: Hello, Payload: Encode(Greeting{PID: os.Getpid()})})
+	}
+	for err == nil {
+		time.Sleep(time.Hour)
+	}
+	return 1
 }
 
 // helper starts the test binary again with one end of the channel. The caller waits for it.

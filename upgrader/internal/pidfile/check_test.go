@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"testing"
 	"testing/synctest"
 )
@@ -54,6 +55,38 @@ func TestLookDisturbsNoStart(t *testing.T) {
 			remove(t, f)
 		}
 	})
+}
+
+// A look that opens one generation's file and locks it when the next has replaced it, so that nobody else does, must
+// not take the service for dead.
+func TestCheckWhileReplaced(t *testing.T) {
+	path := newPath(t)
+	f := create(t, path)
+	stop := make(chan struct{})
+	var lookers sync.WaitGroup
+	for range 4 {
+		lookers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					wantRunning(t, Check(path), os.Getpid())
+				}
+			}
+		})
+	}
+	for range 200 {
+		next, err := prepare(t, path).Replace()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Leave()
+		f = next
+	}
+	close(stop)
+	lookers.Wait()
+	remove(t, f)
 }
 
 // An owner that this process cannot see, in another pid namespace, is an owner all the same.

@@ -1,0 +1,135 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// dialer opens connections to one address, with TLS if it has a configuration for it.
+type dialer struct {
+	addr string
+	tls  *tls.Config
+}
+
+// conn is one connection of a client, used by one goroutine.
+type conn struct {
+	net.Conn // what the client speaks through: the TCP connection, or TLS on it
+	wire     *pollConn
+	br       *bufio.Reader
+	dialled  time.Time
+	ctx      context.Context
+	unhook   func() bool
+}
+
+var readers = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
+
+// dial connects, and shakes hands if this is TLS, until deadline. When ctx ends, whatever waits on the connection
+// ends too. The error is a *lossError.
+func (d *dialer) dial(ctx context.Context, deadline time.Time) (*conn, error) {
+	dialled := time.Now()
+	network := net.Dialer{Deadline: deadline, KeepAlive: -1}
+	tcp, err := network.DialContext(ctx, "tcp", d.addr)
+	if err != nil {
+		return nil, classify(phaseConnect, err)
+	}
+	raw, err := tcp.(syscall.Conn).SyscallConn()
+	if err != nil {
+		tcp.Close()
+		return nil, classify(phaseConnect, err)
+	}
+	wire := &pollConn{Conn: tcp, raw: raw}
+	c := &conn{Conn: wire, wire: wire, dialled: dialled, ctx: ctx}
+	c.unhook = context.AfterFunc(ctx, func() { wire.SetDeadline(time.Unix(1, 0)) })
+	c.arm(deadline)
+	if d.tls != nil {
+		secure := tls.Client(wire, d.tls)
+		if err := secure.Handshake(); err != nil {
+			c.drop()
+			return nil, classify(phaseHandshake, err)
+		}
+		c.Conn = secure
+	}
+	c.br = readers.Get().(*bufio.Reader)
+	c.br.Reset(c.Conn)
+	return c, nil
+}
+
+// arm sets the time by which the operation that begins must be over.
+func (c *conn) arm(deadline time.Time) {
+	c.wire.SetDeadline(deadline)
+	if c.ctx.Err() != nil { // the context may have ended just before, and its deadline must win
+		c.wire.SetDeadline(time.Unix(1, 0))
+	}
+}
+
+// close ends the connection as a polite client does, with close_notify on TLS.
+func (c *conn) close() {
+	c.Conn.Close()
+	c.release()
+}
+
+// drop ends a connection on which nothing can be said any more.
+func (c *conn) drop() {
+	c.wire.Conn.Close()
+	c.release()
+}
+
+func (c *conn) release() {
+	c.unhook()
+	if c.br != nil {
+		c.br.Reset(nil)
+		readers.Put(c.br)
+		c.br = nil
+	}
+}
+
+// atRest looks at a connection between two operations without waiting. A nil error: all is quiet, a request may be
+// sent. errSpoke: there are bytes that nobody asked for, to be read from c.br. Any other error: the peer has ended it.
+//
+// It reads through TLS, not past it, because close_notify and session tickets are bytes on the wire too, and may lie
+// in TLS's own buffer, where no look at the socket finds them. Half a record stays where it is for the next read.
+func (c *conn) atRest() error {
+	c.wire.polling = true
+	_, err := c.br.Peek(1)
+	c.wire.polling = false
+	switch {
+	case err == nil:
+		return errSpoke
+	case errors.Is(err, errQuiet):
+		return nil
+	default:
+		return fmt.Errorf("connection at rest: %w", err)
+	}
+}
+
+// pollConn is a TCP connection whose Read can be told not to wait.
+type pollConn struct {
+	net.Conn
+	raw     syscall.RawConn
+	polling bool
+}
+
+func (c *pollConn) Read(p []byte) (int, error) {
+	if c.polling {
+		return c.readNow(p)
+	}
+	return c.Conn.Read(p)
+}
+
+var errSpoke = errors.New("the peer sent what nobody asked for")
+
+// errQuiet is a net.Error that calls itself temporary, because crypto/tls makes every other read error final.
+var errQuiet net.Error = quietError{}
+
+type quietError struct{}
+
+func (quietError) Error() string   { return "nothing has arrived" }
+func (quietError) Timeout() bool   { return true }
+func (quietError) Temporary() bool { return true }

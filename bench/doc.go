@@ -1,0 +1,38 @@
+// Package bench counts what clients lose, and how long they wait, while a server is upgraded under load.
+//
+//	target, err := bench.ParseHTTP("http", "127.0.0.1:8080")
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	report, err := bench.Run(context.Background(), bench.Plan{
+//		Lanes: []bench.Lane{bench.NewConnections(target), bench.KeepAlive(target)},
+//		Upgrades: &bench.Upgrades{
+//			Count:   5,
+//			Trigger: bench.SignalPIDFile("/run/app.pid", syscall.SIGHUP),
+//			PIDFile: "/run/app.pid",
+//		},
+//	})
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	bench.WriteTable(os.Stdout, report)
+//	fmt.Println(report.Verdict.Line)
+//
+// A [Lane] is one kind of client: a new connection per request, POSTs on connections kept alive, a long TCP echo, and
+// so on. Every lane runs at the same rate in an open loop: the schedule of requests is fixed before the run, and a
+// request's latency begins when it was due, so that a server which stalls cannot slow the clients down and hide it.
+//
+// Clients never retry. Each operation ends in exactly one [Class], by the phase in which it failed, with the errno
+// beside it. A connection whose close the client saw before it sent is reopened, and nothing is lost. A close that
+// crosses a request on the wire is a loss, and that is the one which retrying clients hide. What the client itself ran
+// out of (files, ports, memory, time) is counted apart and never blamed on the server; a run with too much of it is
+// void.
+//
+// An upgrade begins when its [Trigger] fires. Its window lasts until the takeover is complete and [Upgrades.Settle] has
+// passed; an operation is "within the upgrade" if it touches the window, and steady otherwise. From outside, the
+// takeover is seen by the strongest sign that the server gives: a response header that names the generation, or else a
+// pidfile that names another process, or else the end of the command that upgrades. See [Upgrades].
+//
+// Limits: one machine, HTTP/1.1 and raw TCP. The bench knows servers only from outside, so "serving" means that a
+// response was received, which is up to one request interval after it became possible.
+package bench

@@ -1,0 +1,210 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Upgrades says how, and how often, the server is upgraded during a run.
+//
+// An upgrade is over when the new generation serves, the Trigger has returned, and the pidfile names another process.
+// That the new generation serves is seen by the first of these signs that the server gives:
+//
+//  1. a response that names another generation (HTTP.GenerationHeader),
+//  2. the pidfile naming another process (PIDFile),
+//  3. the Trigger returning, which says something only if it is a command that waits for the upgrade.
+//
+// If there is a generation header and the pidfile stays the same throughout an upgrade, as with servers that reload in
+// place, later upgrades do not wait for it.
+type Upgrades struct {
+	Count    int
+	Interval time.Duration // from one trigger to the next, and from the last one to the end; 2 s if 0
+	LeadIn   time.Duration // before the first; half an Interval if 0
+	Timeout  time.Duration // an upgrade that is not over by then has failed; 30 s if 0
+	Settle   time.Duration // added to an upgrade's window, since clients feel it a little longer; 250 ms if 0
+	Trigger  Trigger
+	PIDFile  string // "" if there is none
+}
+
+const (
+	// pidPoll is how often the pidfile is looked at during an upgrade, and so how exact the time of its change is.
+	pidPoll = 5 * time.Millisecond
+	// pidPatience is how long, at the least, the pidfile of a server whose new generation already answers may stay as
+	// it is before the server is taken for one that keeps its pid.
+	pidPatience = 5 * time.Second
+)
+
+func (u Upgrades) withDefaults() Upgrades {
+	orElse(&u.Interval, 2*time.Second)
+	orElse(&u.LeadIn, u.Interval/2)
+	orElse(&u.Timeout, 30*time.Second)
+	orElse(&u.Settle, 250*time.Millisecond)
+	return u
+}
+
+func (u Upgrades) validate() error {
+	switch {
+	case u.Count < 1:
+		return fmt.Errorf("%d upgrades: there must be at least one", u.Count)
+	case u.Trigger == nil:
+		return errors.New("upgrades without a trigger")
+	case u.Interval < 0 || u.LeadIn < 0 || u.Timeout < 0 || u.Settle < 0:
+		return errors.New("upgrades: a duration is negative")
+	}
+	return nil
+}
+
+// driver upgrades the server again and again, and watches each takeover from outside.
+type driver struct {
+	Upgrades
+	start    time.Time
+	seen     *generations
+	windows  *timeline
+	report   func(Upgrade)
+	inPlace  bool // the pidfile stays the same across upgrades
+	finished []Upgrade
+}
+
+// run returns when the last upgrade's interval is over, or ctx is done.
+func (d *driver) run(ctx context.Context) {
+	next := d.start.Add(d.LeadIn)
+	for n := 1; n <= d.Count; n++ {
+		if !sleepUntil(ctx, next) {
+			break
+		}
+		d.confirm()
+		begun := time.Now()
+		done := d.upgrade(ctx, n)
+		if ctx.Err() != nil {
+			return
+		}
+		d.finished = append(d.finished, done)
+		d.report(done)
+		next = begun.Add(d.Interval)
+		if earliest := time.Now().Add(d.Settle); next.Before(earliest) {
+			next = earliest
+		}
+	}
+	sleepUntil(ctx, next)
+	d.confirm()
+}
+
+// upgrade triggers one upgrade and watches it until it is over, has failed, or ctx is done.
+func (d *driver) upgrade(ctx context.Context, n int) (u Upgrade) {
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
+	defer cancel()
+	u.Number = n
+	u.FromPID, _ = d.pid()
+	begun := time.Now()
+	u.At = begun.Sub(d.start).Seconds()
+	d.windows.open(begun)
+	defer func() { d.windows.close(time.Now().Add(d.Settle)) }()
+
+	was, arrived := d.seen.expect(begun)
+	u.FromGeneration = was
+	triggered := make(chan error, 1)
+	go func() { triggered <- d.Trigger(ctx) }()
+	fired := false
+	poll := time.NewTicker(pidPoll)
+	defer poll.Stop()
+	deadline := begun.Add(max(d.Interval-d.Settle, pidPatience))
+	for {
+		select {
+		case err := <-triggered:
+			if err != nil {
+				u.Error = err.Error()
+				return u
+			}
+			fired, triggered = true, nil
+			u.Triggered = ms(time.Since(begun))
+			if was == "" && d.PIDFile == "" {
+				u.Serving = u.Triggered
+			}
+		case a := <-arrived:
+			u.ToGeneration = a.generation
+			u.Serving = max(ms(a.at.Sub(begun)), minMS)
+		case <-poll.C:
+			d.watchPIDFile(&u, begun, was == "")
+		case <-ctx.Done():
+			if !fired {
+				<-triggered
+			}
+			u.Error = d.why(u, fired)
+			return u
+		}
+		if u.Serving == 0 || !fired {
+			continue
+		}
+		if d.PIDFile == "" || d.inPlace || u.ToPID != 0 {
+			return u
+		}
+		if time.Now().After(deadline) {
+			d.inPlace = true
+			return u
+		}
+	}
+}
+
+// minMS stands for a time too short to measure, since 0 means that something did not happen.
+const minMS = 0.001
+
+func (d *driver) watchPIDFile(u *Upgrade, begun time.Time, isSign bool) {
+	if u.ToPID != 0 {
+		return
+	}
+	pid, err := d.pid()
+	if err != nil || pid == u.FromPID {
+		return // unreadable for the moment, while somebody replaces it
+	}
+	u.ToPID = pid
+	u.PIDFile = ms(time.Since(begun))
+	if isSign {
+		u.Serving = u.PIDFile
+	}
+}
+
+func (d *driver) pid() (int, error) {
+	if d.PIDFile == "" {
+		return 0, nil
+	}
+	return readPID(d.PIDFile)
+}
+
+func (d *driver) why(u Upgrade, fired bool) string {
+	switch {
+	case !fired:
+		return fmt.Sprintf("the command did not end within %v", d.Timeout)
+	case u.FromGeneration != "":
+		return fmt.Sprintf("no new generation within %v: generation %s still answers", d.Timeout, d.seen.now())
+	default:
+		return fmt.Sprintf("no new generation within %v: %s still names pid %d (for a server that keeps its pid, "+
+			"upgrade by a command and give no pidfile)", d.Timeout, d.PIDFile, u.FromPID)
+	}
+}
+
+// confirm marks the last upgrade as failed if the generation from before it answers again.
+func (d *driver) confirm() {
+	if len(d.finished) == 0 {
+		return
+	}
+	last := &d.finished[len(d.finished)-1]
+	if last.Error != "" || last.FromGeneration == "" || last.FromGeneration != d.seen.now() {
+		return
+	}
+	last.Error = fmt.Sprintf("generation %s served, and then generation %s did again", last.ToGeneration, last.FromGeneration)
+	d.report(*last)
+}
+
+// sleepUntil reports whether it slept to the end.
+func sleepUntil(ctx context.Context, at time.Time) bool {
+	t := time.NewTimer(time.Until(at))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

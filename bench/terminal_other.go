@@ -1,0 +1,7 @@
+//go:build !unix
+
+package bench
+
+import "io"
+
+func isTerminal(io.Writer) bool { return false }

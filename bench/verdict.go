@@ -1,0 +1,132 @@
+package bench
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// judge says what a report comes to under the plan.
+func (p Plan) judge(r Report) Verdict {
+	v := Verdict{MaxLost: p.MaxLost}
+	var spoilt int64
+	for _, l := range r.Lanes {
+		v.Requests += l.Operations
+		v.Lost += l.Lost - l.Allowed
+		v.Allowed += l.Allowed
+		spoilt += l.Late + l.ClientLimited
+	}
+	for _, u := range r.Upgrades {
+		if u.Error != "" {
+			v.FailedUpgrade++
+		}
+	}
+	v.Void = float64(spoilt) > p.MaxLate*float64(v.Requests)
+	v.Pass = v.Lost <= v.MaxLost && v.FailedUpgrade == 0 && !v.Void && !r.Interrupted && v.Requests > 0
+	v.Line = p.line(v, r, spoilt)
+	return v
+}
+
+func (p Plan) line(v Verdict, r Report, spoilt int64) string {
+	var b strings.Builder
+	failed := v.Lost > v.MaxLost || v.FailedUpgrade > 0
+	switch {
+	case r.Interrupted:
+		b.WriteString("INTERRUPTED: ")
+	case v.Void && !failed:
+		fmt.Fprintf(&b, "VOID: the client could not keep its schedule (%s of %s requests late by more than %v or never sent, "+
+			"at most %s allowed; lower --rate or free the CPU): ",
+			thousands(spoilt), thousands(v.Requests), p.LateAfter, percent(p.MaxLate))
+	case v.Pass:
+		b.WriteString("PASS: ")
+	default:
+		b.WriteString("FAIL: ")
+	}
+	fmt.Fprintf(&b, "%s of %s requests lost", thousands(v.Lost), thousands(v.Requests))
+	if len(r.Upgrades) > 0 || r.Interrupted && p.Upgrades != nil {
+		fmt.Fprintf(&b, " across %s", plural(len(r.Upgrades), "upgrade"))
+	}
+	if v.MaxLost > 0 {
+		fmt.Fprintf(&b, " (up to %s allowed)", thousands(v.MaxLost))
+	}
+	for _, clause := range slices.Concat(lostClauses(r), failedClauses(r), servingClauses(r), allowedClauses(r)) {
+		b.WriteString("; " + clause)
+	}
+	return b.String()
+}
+
+func lostClauses(r Report) []string {
+	var lanes []string
+	for _, l := range r.Lanes {
+		if n := l.Lost - l.Allowed; n > 0 {
+			lanes = append(lanes, thousands(n)+" "+l.Name)
+		}
+	}
+	if lanes == nil {
+		return nil
+	}
+	return []string{strings.Join(lanes, ", ")}
+}
+
+// failedClauses names the first upgrade that failed, since the others mostly follow from it.
+func failedClauses(r Report) []string {
+	var failed []Upgrade
+	for _, u := range r.Upgrades {
+		if u.Error != "" {
+			failed = append(failed, u)
+		}
+	}
+	if failed == nil {
+		return nil
+	}
+	text := fmt.Sprintf("upgrade %d failed: %s", failed[0].Number, failed[0].Error)
+	if more := len(failed) - 1; more > 0 {
+		text += fmt.Sprintf(" (and %d more)", more)
+	}
+	return []string{text}
+}
+
+func servingClauses(r Report) []string {
+	var times []float64
+	for _, u := range r.Upgrades {
+		if u.Error == "" {
+			times = append(times, u.Serving)
+		}
+	}
+	if times == nil {
+		return nil
+	}
+	slices.Sort(times)
+	return []string{fmt.Sprintf("new generation serving after %.0f to %.0f ms", times[0], times[len(times)-1])}
+}
+
+func allowedClauses(r Report) (clauses []string) {
+	for _, l := range r.Lanes {
+		if l.Allowed > 0 {
+			clauses = append(clauses, fmt.Sprintf("%s: %s of %s connections ended, %s",
+				l.Name, thousands(l.Allowed), thousands(l.Opened), l.AllowedBecause))
+		}
+	}
+	return clauses
+}
+
+func percent(fraction float64) string {
+	return strconv.FormatFloat(100*fraction, 'g', 3, 64) + " %"
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return strconv.Itoa(n) + " " + word + "s"
+}
+
+// thousands writes n with commas.
+func thousands(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

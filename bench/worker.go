@@ -1,0 +1,49 @@
+package bench
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// worker takes operations from a queue and lets its client carry them out.
+type worker struct {
+	client  Client
+	timeout time.Duration
+	shard   *shard
+	windows *timeline
+	seen    *generations
+	giveUp  *atomic.Int64 // Unix nanoseconds after which what is still queued is not sent; 0: not yet known
+}
+
+// run works the queue off until it is closed. When ctx ends, the operation at hand is forgotten, since it was the
+// bench that broke it off.
+func (w *worker) run(ctx context.Context, queue <-chan op) {
+	defer w.client.Close()
+	var free time.Time
+	for o := range queue {
+		begin := time.Now()
+		if end := w.giveUp.Load(); end != 0 && begin.UnixNano() > end {
+			w.shard.unsent()
+			continue
+		}
+		// Late is the client's own doing only for as long as it had nothing else to do.
+		could := o.due
+		if free.After(could) {
+			could = free
+		}
+		result := w.client.Do(o.seq, begin.Add(w.timeout))
+		free = time.Now()
+		if ctx.Err() != nil {
+			return
+		}
+		if result.Generation != "" {
+			w.seen.saw(result.Generation, result.Dialled, free)
+		}
+		within := w.windows.touches(o.due, free)
+		w.shard.record(result, free.Sub(o.due), begin.Sub(could), within)
+		if result.Class.Lost() {
+			w.windows.lost(free)
+		}
+	}
+}
