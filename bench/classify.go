@@ -49,6 +49,9 @@ func classOf(p phase, err error) Failure {
 			return Failure{ConnectTimeout, sign}
 		case hasErrno && isRefused(errno):
 			return Failure{ConnectRefused, sign}
+		case hasErrno && isReset(errno):
+			// A SYN is refused, not reset. So the connection stood, and was gone before connect(2) could say so.
+			return Failure{ResetBeforeResponse, sign}
 		}
 		return Failure{ConnectFailed, sign}
 	case phaseHandshake:

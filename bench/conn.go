@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -37,7 +38,11 @@ func (d *dialer) dial(ctx context.Context, deadline time.Time) (*conn, error) {
 	network := net.Dialer{Deadline: deadline, KeepAlive: -1}
 	tcp, err := network.DialContext(ctx, "tcp", d.addr)
 	if err != nil {
-		return nil, classify(phaseConnect, err)
+		loss := classify(phaseConnect, err)
+		if d.tls != nil && loss.Class == ResetBeforeResponse {
+			loss.Class = HandshakeFailed
+		}
+		return nil, loss
 	}
 	raw, err := tcp.(syscall.Conn).SyscallConn()
 	if err != nil {
@@ -109,18 +114,28 @@ func (c *conn) atRest() error {
 	}
 }
 
-// pollConn is a TCP connection whose Read can be told not to wait.
+// pollConn is a TCP connection whose Read can be told not to wait. It says again how the connection ended as often as
+// it is asked: the kernel tells of a reset only once, and bufio.Reader.ReadLine swallows that if half a line came first.
 type pollConn struct {
 	net.Conn
 	raw     syscall.RawConn
 	polling bool
+	ended   error
 }
 
-func (c *pollConn) Read(p []byte) (int, error) {
-	if c.polling {
-		return c.readNow(p)
+func (c *pollConn) Read(p []byte) (n int, err error) {
+	switch {
+	case c.ended != nil:
+		return 0, c.ended
+	case c.polling:
+		n, err = c.readNow(p)
+	default:
+		n, err = c.Conn.Read(p)
 	}
-	return c.Conn.Read(p)
+	if err != nil && err != errQuiet && !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.ended = err
+	}
+	return n, err
 }
 
 var errSpoke = errors.New("the peer sent what nobody asked for")

@@ -24,6 +24,8 @@ func ownLimit(errno syscall.Errno) (Class, bool) {
 
 func isRefused(errno syscall.Errno) bool { return errno == unix.ECONNREFUSED }
 
+func isReset(errno syscall.Errno) bool { return errno == unix.ECONNRESET }
+
 func errnoName(errno syscall.Errno) string {
 	if name := unix.ErrnoName(errno); name != "" {
 		return name

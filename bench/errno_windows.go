@@ -22,6 +22,8 @@ func ownLimit(errno syscall.Errno) (Class, bool) {
 
 func isRefused(errno syscall.Errno) bool { return errno == windows.WSAECONNREFUSED }
 
+func isReset(errno syscall.Errno) bool { return errno == windows.WSAECONNRESET }
+
 func errnoName(errno syscall.Errno) string {
 	switch errno {
 	case windows.WSAECONNREFUSED:

@@ -24,6 +24,7 @@ import (
 type server struct {
 	net.Listener
 	quit    chan struct{} // closed when the test ends, for what hangs on purpose
+	gate    chan bool     // for servers that wait to be told
 	serving sync.WaitGroup
 }
 
@@ -33,7 +34,7 @@ func serveEach(t *testing.T, serve func(s *server, c net.Conn, number int)) *ser
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{Listener: ln, quit: make(chan struct{})}
+	s := &server{Listener: ln, quit: make(chan struct{}), gate: make(chan bool)}
 	s.serving.Go(func() {
 		for number := 1; ; number++ {
 			c, err := ln.Accept()

@@ -40,8 +40,8 @@
 //
 // # Limits
 //
-// There is one Upgrader in a process. Linux is its home; on macOS and the BSDs, connections that the kernel completes
-// while a removed listener is being closed are reset. Windows builds, and New returns ErrNotSupported.
+// There is one Upgrader in a process. Linux is its home; macOS and the BSDs build and upgrade too. Windows builds, and
+// New returns ErrNotSupported.
 //
 // A connection that is idle when its process is replaced stays there until its next request, or until DrainTimeout.
 package upgrader

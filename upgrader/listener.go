@@ -65,12 +65,11 @@ func (l *NamedListener) leave(shared bool) {
 		l.Close()
 		return
 	}
-	stopArrivals(l)
-	l.drain(time.Now().Add(settleTime))
+	l.drain()
 }
 
-// settleTime is how long a removed listener waits for connections whose handshake was under way: at least a round
-// trip to a distant client.
+// settleTime is how long a removed listener goes on accepting, for what is queued and for handshakes that are under way:
+// at least a round trip to a distant client.
 const settleTime = 500 * time.Millisecond
 
 type deadliner interface{ SetDeadline(time.Time) error }
@@ -85,6 +84,7 @@ type acceptor struct {
 
 	mu      sync.Mutex
 	state   acceptState
+	since   time.Time
 	changed chan struct{} // closed when state changes
 }
 
@@ -108,6 +108,7 @@ func (a *acceptor) set(next acceptState, deadline time.Time, from ...acceptState
 	for _, s := range from {
 		if a.state == s {
 			a.state = next
+			a.since = time.Now()
 			close(a.changed)
 			a.changed = make(chan struct{})
 			if d, ok := a.raw.(deadliner); ok {
@@ -120,9 +121,9 @@ func (a *acceptor) set(next acceptState, deadline time.Time, from ...acceptState
 
 var longAgo = time.Unix(1, 0)
 
-func (a *acceptor) pause()                   { a.set(paused, longAgo, accepting) }
-func (a *acceptor) resume()                  { a.set(accepting, time.Time{}, paused) }
-func (a *acceptor) drain(deadline time.Time) { a.set(emptying, deadline, accepting, paused) }
+func (a *acceptor) pause()  { a.set(paused, longAgo, accepting) }
+func (a *acceptor) resume() { a.set(accepting, time.Time{}, paused) }
+func (a *acceptor) drain()  { a.set(emptying, longAgo, accepting, paused) }
 
 // Close ends this process's accepting, as net.Listener's. The next generation still gets a named listener; Remove
 // closes it for good.
@@ -140,7 +141,7 @@ func (a *acceptor) look() (acceptState, <-chan struct{}) {
 // waitEmptied waits until the queue of a listener that is being emptied has been. A program that has stopped calling
 // Accept does not hold it up.
 func (a *acceptor) waitEmptied() {
-	enough := time.After(2 * settleTime)
+	enough := time.After(3 * settleTime)
 	for {
 		state, changed := a.look()
 		if state != emptying {
@@ -168,6 +169,11 @@ func (a *acceptor) Accept() (net.Conn, error) {
 		case paused:
 			<-changed
 			continue
+		case emptying:
+			if !a.takeMore() {
+				a.Close()
+				return nil, a.errClosed()
+			}
 		}
 		c, err := a.raw.Accept()
 		if err == nil {
@@ -178,14 +184,29 @@ func (a *acceptor) Accept() (net.Conn, error) {
 			return nil, err // the caller's to wait out, as with any listener
 		}
 		if state == emptying {
-			// The queue is empty: its deadline has passed, or a Unix socket that was shut down says EINVAL.
-			a.Close()
+			a.Close() // its queue is empty
 			return nil, a.errClosed()
 		}
 		if now, _ := a.look(); now == accepting && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, err
 		}
 	}
+}
+
+// takeMore sets the deadline of an Accept that empties the queue: it has time to look, even where the program comes late
+// to ask. Under a load that never pauses there is an end to it.
+func (a *acceptor) takeMore() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	if d, ok := a.raw.(deadliner); ok && a.state == emptying {
+		deadline := a.since.Add(settleTime)
+		if soon := now.Add(10 * time.Millisecond); deadline.Before(soon) {
+			deadline = soon
+		}
+		_ = d.SetDeadline(deadline)
+	}
+	return now.Before(a.since.Add(2 * settleTime))
 }
 
 func (a *acceptor) errClosed() error {

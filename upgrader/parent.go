@@ -2,12 +2,13 @@ package upgrader
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/hashicorp/go-multierror"
 	"github.com/seed-e3b9a99f/baton/upgrader/internal/control"
 	"github.com/seed-e3b9a99f/baton/upgrader/internal/pidfile"
 )
@@ -59,44 +60,51 @@ func (u *Upgrader) startChild(ctx context.Context, c *childProcess) error {
 type manifest struct {
 	entries []control.Entry
 	files   []*os.File
+	errs    *multierror.Error
 }
 
-func (m *manifest) add(e control.Entry, file *os.File) error {
+func (m *manifest) add(e control.Entry, file syscall.Conn) {
 	dup, err := dupConn(file, string(e.Role))
 	if err != nil {
-		return fmt.Errorf("pass on %s %s: %w", e.Role, e.Name, err)
+		m.errs = multierror.Append(m.errs, fmt.Errorf("pass on %s %s %s: %w", e.Role, e.Name, e.Address, err))
+		return
 	}
 	m.entries, m.files = append(m.entries, e), append(m.files, dup)
-	return nil
 }
 
-func (u *Upgrader) manifest(c *childProcess) (m manifest, err error) {
+func (m *manifest) addLease(generation, pid int, file *os.File) {
+	m.add(control.Entry{Role: control.RoleLease, Generation: generation, PID: pid}, file)
+}
+
+// manifest lists what the child gets. The caller closes its files, also after an error.
+func (u *Upgrader) manifest(c *childProcess) (*manifest, error) {
+	m := &manifest{}
 	c.sent = u.Fds.snapshot()
 	for _, x := range c.sent { // first, since the child knows them by their place
-		err = errors.Join(err, m.add(x.entry(), x.file))
+		m.add(x.entry(), x.file)
 	}
-	own := control.Entry{Role: control.RoleLease, Generation: u.generation, PID: os.Getpid()}
-	err = errors.Join(err, m.add(own, u.leaseRead))
+	m.addLease(u.generation, os.Getpid(), u.leaseRead)
 	for _, l := range u.inherited.leases {
 		if l.alive() {
-			e := control.Entry{Role: control.RoleLease, Generation: l.generation, PID: l.pid}
-			err = errors.Join(err, m.add(e, l.file))
+			m.addLease(l.generation, l.pid, l.file)
 		}
 	}
 	u.linkMu.Lock()
 	defer u.linkMu.Unlock()
 	for _, up := range u.up {
-		conn, theirs, pairErr := control.Pair()
-		if pairErr != nil {
-			return m, errors.Join(err, pairErr)
+		conn, theirs, err := control.Pair()
+		if err != nil {
+			m.errs = multierror.Append(m.errs, err)
+			continue
 		}
 		// The older generation gets one end when the child has committed; the child gets the other now.
-		err = errors.Join(err, m.add(control.Entry{Role: control.RoleAncestor}, theirs))
+		m.add(control.Entry{Role: control.RoleAncestor}, theirs)
 		theirs.Close()
 		c.successors = append(c.successors, successor{to: up, conn: conn})
 	}
-	err = errors.Join(err, m.add(control.Entry{Role: control.RoleStderr}, os.Stderr))
-	return m, errors.Join(err, m.add(control.Entry{Role: control.RoleStderrPipe}, c.stderr.read))
+	m.add(control.Entry{Role: control.RoleStderr}, os.Stderr)
+	m.add(control.Entry{Role: control.RoleStderrPipe}, c.stderr.read)
+	return m, m.errs.ErrorOrNil()
 }
 
 // standBy stops accepting and lets the child serve.
