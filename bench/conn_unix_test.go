@@ -32,7 +32,13 @@ func (h *held) Write(p []byte) (int, error) {
 }
 
 // release sends the next n bytes of what was held.
-func (h *held) release(n int) { h.Conn.Write(h.out.Next(n)) }
+func (h *held) release(t *testing.T, n int) {
+	t.Helper()
+	h.Conn.SetWriteDeadline(time.Time{}) // tls.Conn.CloseWrite leaves one in the past
+	if _, err := h.Conn.Write(h.out.Next(n)); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // secured returns both sides of a TLS connection after the handshake.
 func secured(t *testing.T) (*conn, *tls.Conn, *held) {
@@ -52,6 +58,7 @@ func secured(t *testing.T) (*conn, *tls.Conn, *held) {
 		<-s.quit
 	})
 	d := dialer{addr: s.addr(), tls: s.target(true).TLS}
+	d.tls.ClientSessionCache = tls.NewLRUClientSessionCache(1) // or Go's server sends no tickets
 	c, err := d.dial(context.Background(), time.Now().Add(ample))
 	if err != nil {
 		t.Fatal(err)
@@ -85,13 +92,13 @@ func TestAtRestLeavesHalfARecord(t *testing.T) {
 	wire.hold = true
 	io.WriteString(far, "answer")
 	for _, part := range []int{3, 7} {
-		wire.release(part)
+		wire.release(t, part)
 		awaitPoll(t, c, unix.POLLIN)
 		if err := c.atRest(); err != nil {
 			t.Fatalf("at rest with half a record: %v", err)
 		}
 	}
-	wire.release(wire.out.Len())
+	wire.release(t, wire.out.Len())
 	awaitPoll(t, c, unix.POLLIN)
 	if err := c.atRest(); err != errSpoke {
 		t.Fatalf("at rest with a record: %v", err)
@@ -109,7 +116,7 @@ func TestAtRestFindsCloseNotifyInTheBuffer(t *testing.T) {
 	wire.hold = true
 	io.WriteString(far, "answer")
 	far.CloseWrite()
-	wire.release(wire.out.Len())
+	wire.release(t, wire.out.Len())
 	got := make([]byte, 6)
 	if _, err := io.ReadFull(c.br, got); err != nil || string(got) != "answer" {
 		t.Fatalf("read %q, %v", got, err)

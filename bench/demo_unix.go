@@ -149,8 +149,9 @@ func (d *Demo) reap() (gone bool) {
 	return unix.Kill(-d.group, 0) == unix.ESRCH
 }
 
+// ending says how the first generation ended, after it has closed its output.
 func (d *Demo) ending() string {
-	d.reap()
+	d.await(time.Second)
 	d.reaping.Lock()
 	defer d.reaping.Unlock()
 	switch {

@@ -63,7 +63,8 @@ type driver struct {
 	seen     *generations
 	windows  *timeline
 	report   func(Upgrade)
-	inPlace  bool // the pidfile stays the same across upgrades
+	patience time.Duration // pidPatience
+	inPlace  bool          // the pidfile stays the same across upgrades
 	finished []Upgrade
 }
 
@@ -109,12 +110,15 @@ func (d *driver) upgrade(ctx context.Context, n int) (u Upgrade) {
 	fired := false
 	poll := time.NewTicker(pidPoll)
 	defer poll.Stop()
-	deadline := begun.Add(max(d.Interval-d.Settle, pidPatience))
+	deadline := begun.Add(max(d.Interval-d.Settle, d.patience))
 	for {
 		select {
 		case err := <-triggered:
 			if err != nil {
 				u.Error = err.Error()
+				if ctx.Err() != nil {
+					u.Error = d.why(u, false)
+				}
 				return u
 			}
 			fired, triggered = true, nil

@@ -87,10 +87,10 @@ func (s *shard) warm(r Result) {
 	s.connections(r)
 }
 
-func (s *shard) connections(r Result) {
-	s.opened += int64(r.Opened)
+func (t *tally) connections(r Result) {
+	t.opened += int64(r.Opened)
 	if r.Renewed {
-		s.renewed++
+		t.renewed++
 	}
 }
 

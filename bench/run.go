@@ -162,6 +162,7 @@ func (r *run) drive(ctx context.Context) {
 		start:    r.started,
 		seen:     r.seen,
 		windows:  &r.windows,
+		patience: pidPatience,
 		report: func(u Upgrade) {
 			r.over.Store(int64(u.Number))
 			r.Upgraded(u)

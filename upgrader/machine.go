@@ -22,9 +22,10 @@ type input struct {
 	epoch int // of the phase whose work it reports; 0 for all others
 	child int // which child it comes from; 0 for all others
 
-	// For evUpgrade: who waits for the outcome, and whether it may wait for another upgrade to end first.
-	reply    []chan<- error
-	patience bool
+	// signal is set for what is asked of the service and not of this process alone: it may wait for an upgrade to end,
+	// and go to the generation in charge. Stop and Upgrade, called by the program, do neither.
+	signal bool
+	reply  []chan<- error // for evUpgrade: who waits for the outcome
 }
 
 // machine is the one goroutine that owns a process's phase. See lifecycle.go for what it does.
@@ -48,7 +49,8 @@ type machine struct {
 	waiting     []chan<- error // for the upgrade under way
 	keptUpgrade bool
 	keptReplies []chan<- error
-	keptStop    bool
+	keptStop    bool // of either kind
+	keptSignal  bool // that the stop is one of the service
 }
 
 func newMachine(opts *Options, log *slog.Logger, do effects) *machine {
@@ -117,8 +119,11 @@ func (m *machine) handle(in input) {
 	case later:
 		m.keep(in)
 	case pass:
+		if in.ev == evStop && !in.signal {
+			return // tableflip's programs defer Stop: this process is ending as it should
+		}
 		err := m.passOn(in.ev)
-		if err == nil && !in.patience {
+		if err == nil && !in.signal {
 			err = ErrPassedOn // whoever called Upgrade asked this process
 		}
 		answer(in.reply, err)
@@ -137,7 +142,8 @@ func (m *machine) keep(in input) {
 	switch {
 	case in.ev == evStop:
 		m.keptStop = true
-	case in.patience:
+		m.keptSignal = m.keptSignal || in.signal
+	case in.signal:
 		m.keptUpgrade = true
 		m.keptReplies = append(m.keptReplies, in.reply...)
 	case m.phase < Serving:
@@ -182,26 +188,29 @@ func (m *machine) settle() {
 	switch m.phase {
 	case Serving:
 		if m.keptStop {
-			m.keptStop = false
 			m.handle(input{ev: evStop})
 		} else if m.keptUpgrade {
 			replies := m.keptReplies
 			m.keptUpgrade, m.keptReplies = false, nil
-			m.handle(input{ev: evUpgrade, reply: replies, patience: true})
+			m.handle(input{ev: evUpgrade, reply: replies, signal: true})
 		}
 	case Draining:
 		answer(m.take(), nil)
 		if m.keptUpgrade {
 			answer(m.keptReplies, m.passOn(evUpgrade))
 		}
-		if m.keptStop {
+		if m.keptSignal {
 			m.passOn(evStop)
 		}
-		m.keptUpgrade, m.keptStop, m.keptReplies = false, false, nil
+		m.forget()
 	case Stopping, Exited:
 		answer(append(m.take(), m.keptReplies...), ErrStopped)
-		m.keptUpgrade, m.keptStop, m.keptReplies = false, false, nil
+		m.forget()
 	}
+}
+
+func (m *machine) forget() {
+	m.keptUpgrade, m.keptStop, m.keptSignal, m.keptReplies = false, false, false, nil
 }
 
 // take returns who waits for the upgrade under way, and forgets them.

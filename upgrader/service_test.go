@@ -84,6 +84,13 @@ func runService(path string) int {
 		err = original.Main(s.Listeners[0].Address, s.PIDFile)
 	case "replaced":
 		err = replaced.Main(s.Listeners[0].Address, s.PIDFile)
+	case "drop-in":
+		err = upgrader.ListenAndServe(s.Listeners[0].Address, http.HandlerFunc(echoPID), s.options())
+	case "drop-in TLS":
+		err = upgrader.ListenAndServeTLS(s.Listeners[0].Address, s.PIDFile+".crt", s.PIDFile+".key",
+			http.HandlerFunc(echoPID), s.options())
+	case "fds":
+		err = upgrader.Run(context.Background(), s.options(), passOneOfEach)
 	default:
 		err = upgrader.Run(context.Background(), s.options(), s.setup)
 	}
@@ -114,12 +121,68 @@ func (s settings) options() upgrader.Options {
 		},
 	}
 	switch s.Fault {
+	case "no keep-alive":
+		o.ListenConfig = &net.ListenConfig{KeepAlive: -1}
 	case "unhealthy":
 		o.Health = func(context.Context) error { return errors.New("the database is away") }
 	case "preflight":
 		o.Preflight = func(context.Context) error { return errors.New("the disk is full") }
 	}
 	return o
+}
+
+func echoPID(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Generation", strconv.Itoa(os.Getpid()))
+	_, _ = io.Copy(w, r.Body)
+}
+
+// passOneOfEach passes a packet conn, a connection and a file on, and says hello through each.
+func passOneOfEach(u *upgrader.Upgrader) error {
+	hello := fmt.Sprintf("generation %d\n", u.Generation())
+	packets, err := u.ListenPacketNamed("packets", "udp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, `{"msg":"bound","name":"packets","addr":%q}`+"\n", packets.LocalAddr())
+	u.Go(func() error {
+		<-u.Exit()
+		return packets.Close()
+	})
+	u.Go(func() error {
+		buf := make([]byte, 100)
+		for {
+			_, from, err := packets.ReadFrom(buf)
+			if err != nil {
+				return err
+			}
+			_, _ = packets.WriteTo([]byte(hello), from)
+		}
+	})
+	conn, err := u.Conn("tcp", "peer")
+	if conn == nil && err == nil {
+		conn, err = net.Dial("tcp", os.Getenv("BATON_TEST_PEER"))
+		if err == nil {
+			err = u.AddConn("tcp", "peer", conn.(*net.TCPConn))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	_, _ = io.WriteString(conn, hello)
+	conn.Close() // the next generation has its own
+	file, err := u.File("journal")
+	if file == nil && err == nil {
+		file, err = os.OpenFile(os.Getenv("BATON_TEST_JOURNAL"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		if err == nil {
+			err = u.AddFile("journal", file)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	_, err = io.WriteString(file, hello)
+	return err
 }
 
 const stateCounter = "test/counter"
@@ -140,7 +203,9 @@ func (s settings) setup(u *upgrader.Upgrader) error {
 			select {}
 		}
 	})
-	srv := &http.Server{Handler: handler(u, &counter)}
+	srv := &http.Server{Handler: handler(u, &counter), ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, connKey{}, c)
+	}}
 	for _, l := range s.Listeners {
 		ln, err := u.ListenNamed(l.Name, l.Network, l.Address, upgrader.HTTP)
 		if err != nil {
@@ -156,12 +221,25 @@ func (s settings) setup(u *upgrader.Upgrader) error {
 	return nil
 }
 
+type connKey struct{}
+
 func handler(u *upgrader.Upgrader, counter *int) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Generation", strconv.Itoa(u.Generation()))
 		w.Header().Set("Counter", strconv.Itoa(*counter))
 		_, _ = io.Copy(w, r.Body)
+	})
+	mux.HandleFunc("/keepalive", func(w http.ResponseWriter, r *http.Request) {
+		raw, err := r.Context().Value(connKey{}).(syscall.Conn).SyscallConn()
+		if err != nil {
+			fmt.Fprint(w, err)
+			return
+		}
+		_ = raw.Control(func(fd uintptr) {
+			on, _ := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_KEEPALIVE)
+			fmt.Fprint(w, on)
+		})
 	})
 	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) { // answers as the body comes in
 		_ = http.NewResponseController(w).EnableFullDuplex()
@@ -309,7 +387,7 @@ func (s *service) stop(cmd *exec.Cmd, done <-chan struct{}) {
 // isOurs keeps the tests from signalling a stranger that got the pid of a process which has gone.
 func (s *service) isOurs(pid int) bool {
 	if runtime.GOOS != "linux" {
-		return true
+		return syscall.Kill(pid, 0) == nil
 	}
 	env, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 	return strings.Contains(string(env), s.file)

@@ -150,13 +150,13 @@ func (u *Upgrader) act(action Action, result chan<- error) error {
 	}
 	switch action {
 	case ActionUpgrade:
-		in := input{ev: evUpgrade, patience: true}
+		in := input{ev: evUpgrade, signal: true}
 		if result != nil {
 			in.reply = []chan<- error{result}
 		}
 		u.machine.post(in)
 	case ActionStop:
-		u.machine.post(input{ev: evStop})
+		u.machine.post(input{ev: evStop, signal: true})
 		go func() {
 			<-u.done
 			done(nil)

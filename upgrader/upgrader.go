@@ -184,7 +184,7 @@ func (u *Upgrader) Done() <-chan struct{} { return u.done }
 //
 // In the process that is in charge, the service ends: listeners close when their accept queues are empty, the paths of
 // Unix sockets and the pidfile are removed. In a child that is not in charge yet, Stop leaves all that to the parent,
-// which serves on.
+// which serves on. In a process that has been replaced it does nothing: programs may defer it.
 func (u *Upgrader) Stop() { u.machine.post(input{ev: evStop}) }
 
 // Upgrade starts the program anew and hands the service over to it. It returns nil when the new process is in charge;

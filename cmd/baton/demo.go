@@ -2,13 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/hashicorp/go-multierror"
 	"github.com/seed-e3b9a99f/baton/internal/demo"
 	"github.com/seed-e3b9a99f/baton/upgrader"
 )
@@ -28,21 +29,35 @@ type demoCmd struct {
 
 // Validate is called by kong, which puts the error on one line.
 func (d *demoCmd) Validate() error {
-	if filepath.Base(d.PidFile) == "." || d.PidFile == "" {
-		return errors.New("--pid-file: give the path of a file")
+	errs := &multierror.Error{ErrorFormat: oneLine}
+	if base := filepath.Base(d.PidFile); base == "." || base == string(filepath.Separator) {
+		errs = multierror.Append(errs, fmt.Errorf("--pid-file=%q: give the path of a file", d.PidFile))
 	}
 	for _, a := range []struct{ flag, address string }{{"http", d.HTTP}, {"https", d.HTTPS}, {"tcp", d.TCP}} {
 		if _, err := net.ResolveTCPAddr("tcp", a.address); err != nil || a.address == "" {
-			return fmt.Errorf("--%s=%q: give HOST:PORT, such as 127.0.0.1:8080 or :0", a.flag, a.address)
+			errs = multierror.Append(errs, fmt.Errorf("--%s=%q: give HOST:PORT, such as 127.0.0.1:8080 or :0", a.flag, a.address))
 		}
 	}
-	if d.ReadyTimeout <= 0 || d.DrainTimeout <= 0 {
-		return errors.New("--ready-timeout and --drain-timeout: give a duration above zero, such as 30s")
+	for _, t := range []struct {
+		flag string
+		d    time.Duration
+	}{{"ready-timeout", d.ReadyTimeout}, {"drain-timeout", d.DrainTimeout}} {
+		if t.d <= 0 {
+			errs = multierror.Append(errs, fmt.Errorf("--%s=%s: give a duration above zero, such as 30s", t.flag, t.d))
+		}
 	}
 	if d.Probation < 0 {
-		return errors.New("--probation: give a duration, such as 1s, or 0s to switch it off")
+		errs = multierror.Append(errs, fmt.Errorf("--probation=%s: give a duration such as 1s, or 0s to switch it off", d.Probation))
 	}
-	return nil
+	return errs.ErrorOrNil()
+}
+
+func oneLine(errs []error) string {
+	texts := make([]string, len(errs))
+	for i, err := range errs {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
 }
 
 func (d *demoCmd) Run(ctx context.Context, s streams) error {

@@ -1,0 +1,193 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// rehearsal is a driver whose server is its trigger.
+func rehearsal(u Upgrades) (*driver, *[]Upgrade) {
+	var told []Upgrade
+	u.Interval, u.Settle, u.LeadIn = time.Millisecond, time.Millisecond, time.Millisecond
+	return &driver{
+		Upgrades: u.withDefaults(),
+		start:    time.Now(),
+		seen:     newGenerations(),
+		windows:  &timeline{},
+		report:   func(u Upgrade) { told = append(told, u) },
+		patience: pidPatience,
+	}, &told
+}
+
+func pidFile(t *testing.T, pid int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pid")
+	writePID(t, path, pid)
+	return path
+}
+
+func writePID(t *testing.T, path string, pid int) {
+	t.Helper()
+	if err := os.WriteFile(path+".new", []byte(strconv.Itoa(pid)+"\n"), 0o644); err != nil {
+		t.Error(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Error(err)
+	}
+}
+
+// answers makes generation n answer on a connection that is opened now.
+func (d *driver) answers(n int) {
+	now := time.Now()
+	d.seen.saw(strconv.Itoa(n), now, now)
+}
+
+func TestGenerationHeaderIsTheFirstSign(t *testing.T) {
+	path := pidFile(t, 100)
+	d, told := rehearsal(Upgrades{Count: 3, PIDFile: path})
+	served := 1
+	d.Trigger = func(context.Context) error {
+		served++
+		d.answers(served)
+		pid := 100 + served
+		time.AfterFunc(20*time.Millisecond, func() { writePID(t, path, pid) })
+		return nil
+	}
+	d.answers(1)
+	d.run(t.Context())
+	if len(d.finished) != 3 || len(*told) != 3 {
+		t.Fatalf("%d upgrades, %d told of", len(d.finished), len(*told))
+	}
+	for i, u := range d.finished {
+		from, to := strconv.Itoa(i+1), strconv.Itoa(i+2)
+		if u.Error != "" || u.Number != i+1 || u.FromGeneration != from || u.ToGeneration != to {
+			t.Errorf("upgrade %+v, want from %s to %s", u, from, to)
+		}
+		if u.FromPID == u.ToPID || u.ToPID != 102+i || u.Serving <= 0 || u.PIDFile < u.Serving {
+			t.Errorf("upgrade %+v: want the generation before pid %d", u, 102+i)
+		}
+	}
+}
+
+func TestPIDFileIsTheSecondSign(t *testing.T) {
+	path := pidFile(t, 100)
+	d, _ := rehearsal(Upgrades{Count: 2, PIDFile: path})
+	pid := 100
+	d.Trigger = func(context.Context) error {
+		pid++
+		writePID(t, path, pid)
+		return nil
+	}
+	d.run(t.Context())
+	for i, u := range d.finished {
+		if u.Error != "" || u.FromPID != 100+i || u.ToPID != 101+i || u.Serving != u.PIDFile || u.Serving <= 0 {
+			t.Errorf("upgrade %+v", u)
+		}
+	}
+	if len(d.finished) != 2 {
+		t.Errorf("%d upgrades", len(d.finished))
+	}
+}
+
+func TestTriggerIsTheThirdSign(t *testing.T) {
+	d, _ := rehearsal(Upgrades{Count: 2, Trigger: func(context.Context) error { return nil }})
+	d.run(t.Context())
+	for _, u := range d.finished {
+		if u.Error != "" || u.Serving != u.Triggered {
+			t.Errorf("upgrade %+v", u)
+		}
+	}
+	if len(d.finished) != 2 {
+		t.Errorf("%d upgrades", len(d.finished))
+	}
+}
+
+// A server that reloads in place changes its header and keeps its pid. Only its first upgrade waits for the pidfile.
+func TestReloadInPlace(t *testing.T) {
+	d, _ := rehearsal(Upgrades{Count: 3, PIDFile: pidFile(t, 100)})
+	d.patience = 30 * time.Millisecond
+	served := 1
+	d.Trigger = func(context.Context) error {
+		served++
+		d.answers(served)
+		return nil
+	}
+	d.answers(1)
+	d.run(t.Context())
+	for _, u := range d.finished {
+		if u.Error != "" || u.ToPID != 0 || u.Serving <= 0 {
+			t.Errorf("upgrade %+v", u)
+		}
+	}
+	if len(d.finished) != 3 || !d.inPlace {
+		t.Errorf("%d upgrades, in place: %v", len(d.finished), d.inPlace)
+	}
+}
+
+func TestFailedUpgrades(t *testing.T) {
+	never := func(context.Context) error { return nil }
+	hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	for _, c := range []struct {
+		name    string
+		trigger Trigger
+		header  bool
+		pidFile bool
+		want    string
+	}{
+		{"trigger", func(context.Context) error { return errors.New("no such process") }, true, true, "no such process"},
+		{"no new generation", never, true, true, "generation 1 still answers"},
+		{"no new pid", never, false, true, "still names pid 100"},
+		{"command hangs", hang, false, false, "did not end within"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			u := Upgrades{Count: 1, Timeout: 30 * time.Millisecond, Trigger: c.trigger}
+			if c.pidFile {
+				u.PIDFile = pidFile(t, 100)
+			}
+			d, told := rehearsal(u)
+			if c.header {
+				d.answers(1)
+			}
+			d.run(t.Context())
+			if len(d.finished) != 1 || !strings.Contains(d.finished[0].Error, c.want) || len(*told) != 1 {
+				t.Errorf("upgrades %+v, want one with %q", d.finished, c.want)
+			}
+		})
+	}
+}
+
+// A new generation serves, and then the old one does again, as after a rollback.
+func TestRollbackIsAFailure(t *testing.T) {
+	d, told := rehearsal(Upgrades{Count: 2})
+	d.Trigger = func(context.Context) error { d.answers(2); return nil }
+	d.report = func(u Upgrade) {
+		*told = append(*told, u)
+		d.answers(1)
+	}
+	d.answers(1)
+	d.run(t.Context())
+	for _, u := range d.finished {
+		if !strings.Contains(u.Error, "generation 2 served, and then generation 1 did again") {
+			t.Errorf("upgrade %+v", u)
+		}
+	}
+	if len(d.finished) != 2 || len(*told) != 4 {
+		t.Errorf("%d upgrades, %d told of, want 2 and 4", len(d.finished), len(*told))
+	}
+}
+
+func TestInterruptedUpgradeIsNotAFailure(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	d, told := rehearsal(Upgrades{Count: 2, PIDFile: pidFile(t, 100)})
+	d.Trigger = func(context.Context) error { cancel(); return nil }
+	d.run(ctx)
+	if len(d.finished) != 0 || len(*told) != 0 {
+		t.Errorf("upgrades %+v", d.finished)
+	}
+}

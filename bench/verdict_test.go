@@ -1,0 +1,84 @@
+package bench
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestVerdict(t *testing.T) {
+	lane := func(ops, lost, allowed, late, limited int64) LaneReport {
+		l := LaneReport{Name: "http new", Operations: ops, Lost: lost, Allowed: allowed, Late: late, ClientLimited: limited, Opened: 60}
+		if allowed > 0 {
+			l.AllowedBecause = "as it is to be"
+		}
+		return l
+	}
+	good := []Upgrade{{Number: 1, Serving: 98.4}, {Number: 2, Serving: 12.6}}
+	bad := []Upgrade{{Number: 1, Serving: 10}, {Number: 2, Error: "it died"}, {Number: 3, Error: "it died"}}
+	for _, c := range []struct {
+		name   string
+		plan   Plan
+		report Report
+		pass   bool
+		line   string
+	}{
+		{"pass", Plan{}, Report{Lanes: []LaneReport{lane(47981, 0, 0, 0, 0)}, Upgrades: good}, true,
+			"PASS: 0 of 47,981 requests lost across 2 upgrades; new generation serving after 13 to 98 ms"},
+		{"allowed", Plan{}, Report{Lanes: []LaneReport{lane(1000, 50, 50, 0, 0)}}, true,
+			"PASS: 0 of 1,000 requests lost; http new: 50 of 60 connections ended, as it is to be"},
+		{"lost", Plan{}, Report{Lanes: []LaneReport{lane(1000, 3, 2, 0, 0)}, Upgrades: good[:1]}, false,
+			"FAIL: 1 of 1,000 requests lost across 1 upgrade; 1 http new; new generation serving after 98 to 98 ms; " +
+				"http new: 2 of 60 connections ended, as it is to be"},
+		{"max lost", Plan{MaxLost: 3}, Report{Lanes: []LaneReport{lane(1000, 3, 0, 0, 0)}}, true,
+			"PASS: 3 of 1,000 requests lost (up to 3 allowed); 3 http new"},
+		{"failed upgrades", Plan{}, Report{Lanes: []LaneReport{lane(1000, 0, 0, 0, 0)}, Upgrades: bad}, false,
+			"FAIL: 0 of 1,000 requests lost across 3 upgrades; upgrade 2 failed: it died (and 1 more); " +
+				"new generation serving after 10 to 10 ms"},
+		{"late", Plan{}, Report{Lanes: []LaneReport{lane(1000, 0, 0, 7, 4)}}, false,
+			"VOID: the client could not keep its schedule (11 of 1,000 requests late by more than 100ms or never sent, " +
+				"at most 1 % allowed; lower --rate or free the CPU): 0 of 1,000 requests lost"},
+		{"a little late", Plan{}, Report{Lanes: []LaneReport{lane(1000, 0, 0, 6, 4)}}, true,
+			"PASS: 0 of 1,000 requests lost"},
+		{"late and lost", Plan{}, Report{Lanes: []LaneReport{lane(1000, 1, 0, 900, 0)}}, false,
+			"FAIL: 1 of 1,000 requests lost; 1 http new"},
+		{"interrupted", Plan{Upgrades: &Upgrades{}}, Report{Lanes: []LaneReport{lane(1000, 0, 0, 0, 0)}, Interrupted: true}, false,
+			"INTERRUPTED: 0 of 1,000 requests lost across 0 upgrades"},
+		{"nothing", Plan{}, Report{Lanes: []LaneReport{lane(0, 0, 0, 0, 0)}}, false, "FAIL: 0 of 0 requests lost"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := c.plan.withDefaults().judge(c.report)
+			if v.Pass != c.pass || v.Line != c.line {
+				t.Errorf("pass %v: %s\nwant %v: %s", v.Pass, v.Line, c.pass, c.line)
+			}
+			if strings.Contains(v.Line, "\n") {
+				t.Error("more than one line")
+			}
+		})
+	}
+}
+
+func TestThousands(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 123456: "123,456", 1234567: "1,234,567", -1000: "-1,000", -100: "-100"} {
+		if got := thousands(n); got != want {
+			t.Errorf("%d is %s, want %s", n, got, want)
+		}
+	}
+}
+
+// Allowances are for a lane and its classes, and for nothing else.
+func TestAllowance(t *testing.T) {
+	l := &laneRun{Lane: fake{name: "tcp long"}, recorder: newRecorder(1, time.Second)}
+	for class, n := range map[Class]int{ConnectionCut: 5, ResetMidResponse: 2, WrongBytes: 3, ClientFiles: 4} {
+		for range n {
+			l.recorder.shard(0).record(Result{Failure: Failure{Class: class}, Err: errUnasked}, 0, 0, false)
+		}
+	}
+	got := l.summary([]Allowance{
+		{Lane: "tcp new", Classes: []Class{WrongBytes}, Because: "never"},
+		{Lane: "tcp long", Classes: ConnectionEnded(), Because: "drained"},
+	})
+	if got.Lost != 10 || got.Allowed != 7 || got.AllowedBecause != "drained" || got.ClientLimited != 4 {
+		t.Errorf("%+v", got)
+	}
+}
