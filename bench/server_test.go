@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -182,3 +184,58 @@ var selfSigned = func() func(t *testing.T) *tls.Config {
 		return config
 	}
 }()
+
+// outcomes is how many operations ended in each way, and how many took the place of a connection closed politely.
+type outcomes struct {
+	by      map[Failure]int
+	renewed int
+}
+
+const (
+	ample = 30 * time.Second      // for what must come
+	brief = 50 * time.Millisecond // for what never comes
+)
+
+// carryOut lets one client of a lane carry out n operations, and returns what they came to.
+func carryOut(t *testing.T, c Client, n int, timeout time.Duration) outcomes {
+	t.Helper()
+	got := outcomes{by: map[Failure]int{}}
+	for seq := range n {
+		r := c.Do(int64(seq+1), time.Now().Add(timeout))
+		got.by[r.Failure]++
+		if r.Renewed {
+			got.renewed++
+		}
+		if (r.Err == nil) != (r.Class == OK) {
+			t.Errorf("operation %d: class %s with error %v", seq+1, r.Class, r.Err)
+		}
+	}
+	return got
+}
+
+func (got outcomes) expect(t *testing.T, by map[Failure]int, renewed int) {
+	t.Helper()
+	if !maps.Equal(got.by, by) {
+		t.Errorf("outcomes are %v, want %v", got.by, by)
+	}
+	if got.renewed != renewed {
+		t.Errorf("%d connections reopened, want %d", got.renewed, renewed)
+	}
+}
+
+// client probes a lane and returns a client of it.
+func client(t *testing.T, lane Lane) Client {
+	t.Helper()
+	if _, err := lane.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Not the test's own context: that one ends before the cleanups do, and breaks off what still waits.
+	c := lane.Client(context.Background(), 0)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// sometimes reports whether an operation is one of those at which the servers below misbehave: 3 of the first 10.
+func sometimes(op int64) bool { return op > 0 && op%3 == 0 }
+
+const operations, flaws = 10, 3

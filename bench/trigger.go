@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -96,5 +95,3 @@ func tail(path string, n int) []string {
 	lines := strings.Split(text, "\n")
 	return lines[max(0, len(lines)-n):]
 }
-
-var errNoSignals = errors.New("signals cannot be sent on this system; upgrade by a command instead")

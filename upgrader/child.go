@@ -25,22 +25,28 @@ func (u *Upgrader) listenUp(conn *control.Conn) {
 			}
 			return
 		}
-		switch m.Kind {
-		case control.Probation:
-			u.machine.post(input{ev: evServe})
-		case control.State:
-			u.state.refresh(m)
-		case control.Commit:
-			u.machine.post(input{ev: evCommit})
-		case control.Abort:
-			var reason control.Reason
-			_ = control.Decode(m, &reason)
-			u.machine.post(input{ev: evAbort, cause: fmt.Errorf("the parent took the service back: %s", reason.Text)})
-		case control.Pass:
+		switch {
+		case m.Kind == control.Pass:
 			u.passedOn(m)
-		default:
-			closeFiles(m.Files)
+		case isParent:
+			u.hearParent(m)
 		}
+		closeFiles(m.Files) // a newer release's
+	}
+}
+
+func (u *Upgrader) hearParent(m control.Message) {
+	switch m.Kind {
+	case control.Probation:
+		u.machine.post(input{ev: evServe})
+	case control.State:
+		u.state.refresh(m)
+	case control.Commit:
+		u.machine.post(input{ev: evCommit})
+	case control.Abort:
+		var reason control.Reason
+		_ = control.Decode(m, &reason)
+		u.machine.post(input{ev: evAbort, cause: fmt.Errorf("the parent took the service back: %s", reason.Text)})
 	}
 }
 
@@ -148,7 +154,7 @@ func (u *Upgrader) takeOver() {
 func (u *Upgrader) takePIDFile(first bool) error {
 	u.pidMu.Lock()
 	defer u.pidMu.Unlock()
-	if u.pending == nil {
+	if u.pending == nil { // there is none, or the process is at its end already
 		return nil
 	}
 	take := u.pending.Replace

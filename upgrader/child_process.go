@@ -21,7 +21,6 @@ var startedIn, _ = os.Getwd()
 type childProcess struct {
 	number     int // of the upgrade in this process
 	conn       *control.Conn
-	stderr     *stderrTail
 	sent       []*fd
 	successors []successor
 	post       func(input)
@@ -29,6 +28,7 @@ type childProcess struct {
 	claim control.Claim // once it is ready
 
 	mu     sync.Mutex
+	stderr *stderrTail
 	pid    int // 0 until it runs
 	proc   *os.Process
 	killed bool
@@ -59,7 +59,9 @@ func (c *childProcess) launch() error {
 		return fmt.Errorf("start child: %w", err)
 	}
 	defer theirStderr.Close()
-	c.stderr = stderr
+	if !c.keep(stderr) {
+		return errors.New("start child: given up before it began")
+	}
 
 	env := append(os.Environ(), envControl+"=3")
 	var pid int
@@ -86,6 +88,14 @@ func (c *childProcess) launch() error {
 	}
 	go c.wait()
 	return nil
+}
+
+// keep remembers the child's standard error, and tells whether the child is still wanted.
+func (c *childProcess) keep(stderr *stderrTail) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stderr = stderr
+	return !c.killed
 }
 
 func resolve(arg0 string) (string, error) {
@@ -204,17 +214,20 @@ func (c *childProcess) gone(err error) error {
 
 // lastWords returns the last lines of the child's standard error, all of them if it exits within the given time.
 func (c *childProcess) lastWords(within time.Duration) []string {
-	if c.stderr == nil {
+	c.mu.Lock()
+	stderr, started := c.stderr, c.proc != nil
+	c.mu.Unlock()
+	if stderr == nil {
 		return nil
 	}
-	if c.processID() != 0 {
+	if started {
 		select {
 		case <-c.exited:
-			c.stderr.wait(200 * time.Millisecond)
+			stderr.wait(200 * time.Millisecond)
 		case <-time.After(within):
 		}
 	}
-	return c.stderr.lines()
+	return stderr.lines()
 }
 
 func (c *childProcess) processID() int {
@@ -253,6 +266,13 @@ func (c *childProcess) dismiss(reason string, patience time.Duration) {
 
 // send writes a small frame; a child that has gone is found by listen.
 func (c *childProcess) send(m control.Message) { _ = c.conn.Send(m) }
+
+// close ends the channel. Whoever started the child calls it when there is nothing more to hear.
+func (c *childProcess) close() {
+	if c.conn != nil {
+		c.conn.Close()
+	}
+}
 
 // release closes the channels to older generations that this child did not come to need.
 func (c *childProcess) release() {

@@ -26,6 +26,8 @@ type input struct {
 	// and go to the generation in charge. Stop and Upgrade, called by the program, do neither.
 	signal bool
 	reply  []chan<- error // for evUpgrade: who waits for the outcome
+
+	barrier chan<- struct{} // no event: closed when all before it have been handled
 }
 
 // machine is the one goroutine that owns a process's phase. See lifecycle.go for what it does.
@@ -71,6 +73,13 @@ func (m *machine) post(in input) {
 	}
 }
 
+// handled waits until everything that was posted so far has been handled.
+func (m *machine) handled() {
+	done := make(chan struct{})
+	m.post(input{barrier: done})
+	<-done
+}
+
 // read returns the current phase.
 func (m *machine) read() Phase {
 	m.mu.Lock()
@@ -108,6 +117,10 @@ func (m *machine) run() {
 }
 
 func (m *machine) handle(in input) {
+	if in.barrier != nil {
+		close(in.barrier)
+		return
+	}
 	if in.epoch != 0 && in.epoch != m.epoch || in.child != 0 && in.child != m.child {
 		return // from a phase or a child that has ended
 	}

@@ -25,6 +25,7 @@ func (u *Upgrader) start() {
 	u.notifyReloading()
 	epoch := u.machine.epoch
 	go func() {
+		defer c.close()
 		if err := u.startChild(ctx, c); err != nil {
 			u.machine.post(input{ev: evFailed, epoch: epoch, cause: err})
 			return
@@ -194,7 +195,6 @@ const dismissGrace = 5 * time.Second
 func (u *Upgrader) afterwards(c *childProcess) {
 	if c.started() {
 		<-c.exited
-		c.conn.Close()
 		if u.opts.PIDFile != "" {
 			os.Remove(pidfile.Temp(u.opts.PIDFile, c.processID()))
 		}

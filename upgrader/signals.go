@@ -138,6 +138,7 @@ func (s *signals) handle(sig os.Signal) {
 func (s *signals) stop() {
 	close(s.quit)
 	s.running.Wait()
+	s.u.machine.handled() // what came last has been passed on
 	signal.Stop(s.in)
 }
 
