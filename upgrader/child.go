@@ -83,7 +83,7 @@ func (u *Upgrader) preparePIDFile() error {
 func (u *Upgrader) announce() {
 	defer close(u.announced)
 	u.Fds.mu.Lock()
-	claim := control.Claim{Indexes: u.Fds.claimed, PIDFile: []byte(u.opts.PIDFile)}
+	claim := control.Claim{Indexes: u.Fds.claimed}
 	u.Fds.mu.Unlock()
 	claim.Paths = u.Fds.paths()
 	link := u.inherited.link

@@ -99,13 +99,20 @@ func (c *childProcess) keep(stderr *stderrTail) bool {
 }
 
 func resolve(arg0 string) (string, error) {
+	if _, err := os.Stat(startedIn); err != nil {
+		return "", fmt.Errorf("the working directory that the service was started in: %w", err)
+	}
+	path := arg0
 	if filepath.Base(arg0) == arg0 {
-		return exec.LookPath(arg0)
+		var err error
+		if path, err = exec.LookPath(arg0); err != nil && !errors.Is(err, exec.ErrDot) { // it was started that way
+			return "", err
+		}
 	}
-	if !filepath.IsAbs(arg0) {
-		arg0 = filepath.Join(startedIn, arg0)
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(startedIn, path)
 	}
-	return exec.LookPath(arg0)
+	return exec.LookPath(path)
 }
 
 func (c *childProcess) wait() {

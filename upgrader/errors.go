@@ -44,11 +44,24 @@ func (e *UpgradeError) Error() string {
 		fmt.Fprintf(&b, "child %d ", e.Child)
 	}
 	fmt.Fprint(&b, e.Err)
-	if len(e.Stderr) > 0 {
-		fmt.Fprintf(&b, ": %s", e.Stderr[len(e.Stderr)-1])
+	if line := tellingLine(e.Stderr); line != "" {
+		fmt.Fprintf(&b, ": %s", line)
 	}
 	fmt.Fprintf(&b, "; generation %d (pid %d) serves on", e.Generation, e.PID)
 	return b.String()
+}
+
+// tellingLine returns the last line, or that with which a panic begins.
+func tellingLine(lines []string) string {
+	for _, line := range lines {
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+			return line
+		}
+	}
+	if len(lines) == 0 {
+		return ""
+	}
+	return lines[len(lines)-1]
 }
 
 // Unwrap returns the cause.

@@ -3,6 +3,7 @@ package upgrader
 import (
 	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
 	"time"
 
@@ -24,7 +25,7 @@ func (u *Upgrader) drainAway() {
 		}
 	}
 	u.Fds.leave(func(x *fd) bool { return claimed[x] }, c.claim.Paths)
-	u.leavePIDFile(string(c.claim.PIDFile) == u.opts.PIDFile)
+	u.leavePIDFile()
 	u.drain()
 }
 
@@ -68,16 +69,22 @@ func (u *Upgrader) drain() {
 			<-a.conns.none()
 		}
 		u.work.wait()
+		if !u.forGood && u.handlesSignals.Load() {
+			time.Sleep(time.Until(u.replaced.Add(forwardFor)))
+		}
 		u.machine.post(input{ev: evDone, epoch: epoch})
 	}()
 }
+
+// forwardFor is how long a process that was replaced stays at least, for signals from those who have just read its pid.
+const forwardFor = 250 * time.Millisecond
 
 // finish is the end: nothing is left to do, or there is no more time for it.
 func (u *Upgrader) finish(from Phase, cause error) {
 	u.forced = errors.Is(cause, ErrForced)
 	if from != Draining && from != Stopping { // a second signal came without the first
-		if u.child != nil {
-			u.child.kill()
+		if u.child != nil && u.inCharge { // or else it is the child's service
+			u.dropChild(u.child)
 		}
 		u.Fds.leave(func(x *fd) bool { return !u.inCharge && x.parents }, nil)
 		if !u.inCharge && from < Serving {
@@ -89,9 +96,7 @@ func (u *Upgrader) finish(from Phase, cause error) {
 	for _, a := range u.Fds.watched() {
 		a.logUnfinished(u)
 	}
-	if from != Draining {
-		u.leavePIDFile(false)
-	}
+	u.leavePIDFile()
 	u.log.Info("finished", "was", from.String())
 	close(u.done)
 }
@@ -106,8 +111,42 @@ func (a *acceptor) logUnfinished(u *Upgrader) {
 	}
 }
 
-// leavePIDFile removes the pidfile, or leaves it to the child.
-func (u *Upgrader) leavePIDFile(toChild bool) {
+// dropChild ends a child at once. It may have written the pidfile already.
+func (u *Upgrader) dropChild(c *childProcess) {
+	c.kill()
+	if c.started() {
+		select {
+		case <-c.exited:
+		case <-time.After(time.Second):
+		}
+	}
+	u.removeTemp(c)
+	u.restorePIDFile()
+}
+
+// mourn says that the generation in charge has died, if that is what its hanging up means.
+func (u *Upgrader) mourn(c *childProcess) {
+	u.linkMu.Lock()
+	inCharge := u.down == c.conn
+	u.linkMu.Unlock()
+	if !inCharge {
+		return
+	}
+	how := errors.New("hung up")
+	select {
+	case <-c.exited:
+		how = c.status
+		if status := (&exec.ExitError{}); !errors.As(how, &status) {
+			return // it was stopped
+		}
+	case <-time.After(time.Second):
+	}
+	u.log.Error("the generation in charge has died, and nobody serves: start the service again",
+		"child", c.processID(), "how", how)
+}
+
+// leavePIDFile removes the pidfile, if it is still this process's.
+func (u *Upgrader) leavePIDFile() {
 	u.pidMu.Lock()
 	defer u.pidMu.Unlock()
 	if u.pending != nil {
@@ -117,9 +156,7 @@ func (u *Upgrader) leavePIDFile(toChild bool) {
 	if u.pidFile == nil {
 		return
 	}
-	if toChild {
-		u.pidFile.Leave()
-	} else if err := u.pidFile.Remove(); err != nil {
+	if err := u.pidFile.Remove(); err != nil {
 		u.log.Warn("remove the pid file", "err", err)
 	}
 	u.pidFile = nil

@@ -7,8 +7,9 @@ import (
 
 // maintenance is a switch that survives upgrades.
 type maintenance struct {
-	mu sync.Mutex
-	on bool
+	mu       sync.Mutex
+	on       bool
+	switched bool // in this process, which knows better than its parent
 }
 
 // Maintenance tells whether maintenance mode is on.
@@ -24,11 +25,14 @@ func (u *Upgrader) Maintenance() bool {
 func (u *Upgrader) SetMaintenance(on bool) {
 	u.maintenance.mu.Lock()
 	changed := u.maintenance.on != on
-	u.maintenance.on = on
+	u.maintenance.on, u.maintenance.switched = on, true
 	u.maintenance.mu.Unlock()
-	if !changed {
-		return
+	if changed {
+		u.tellMaintenance(on)
 	}
+}
+
+func (u *Upgrader) tellMaintenance(on bool) {
 	u.log.Info("maintenance mode", "on", on)
 	if u.opts.OnMaintenance != nil {
 		u.opts.OnMaintenance(on)
@@ -42,7 +46,18 @@ func (u *Upgrader) restoreMaintenance() {
 		}
 		return []byte{0}
 	})
-	set := func(blob []byte) { u.SetMaintenance(len(blob) == 1 && blob[0] == 1) }
+	set := func(blob []byte) {
+		on := len(blob) == 1 && blob[0] == 1
+		u.maintenance.mu.Lock()
+		changed := u.maintenance.on != on && !u.maintenance.switched
+		if changed {
+			u.maintenance.on = on
+		}
+		u.maintenance.mu.Unlock()
+		if changed {
+			u.tellMaintenance(on)
+		}
+	}
 	u.OnState(stateMaintenance, set)
 	if blob, ok := u.State(stateMaintenance); ok {
 		set(blob)

@@ -33,6 +33,7 @@ func (u *Upgrader) start() {
 		u.livePID.Store(int64(c.processID()))
 		u.machine.post(input{ev: evDone, epoch: epoch})
 		c.listen(u.succeeded)
+		u.mourn(c)
 	}()
 }
 
@@ -80,8 +81,10 @@ func (m *manifest) addLease(generation, pid int, file *os.File) {
 // manifest lists what the child gets. The caller closes its files, also after an error.
 func (u *Upgrader) manifest(c *childProcess) (*manifest, error) {
 	m := &manifest{}
+	m.add(control.Entry{Role: control.RoleStderr}, os.Stderr) // first: the child may need it to say what went wrong
+	m.add(control.Entry{Role: control.RoleStderrPipe}, c.stderr.read)
 	c.sent = u.Fds.snapshot()
-	for _, x := range c.sent { // first, since the child knows them by their place
+	for _, x := range c.sent { // the child claims them by their place
 		m.add(x.entry(), x.file)
 	}
 	m.addLease(u.generation, os.Getpid(), u.leaseRead)
@@ -103,8 +106,6 @@ func (u *Upgrader) manifest(c *childProcess) (*manifest, error) {
 		theirs.Close()
 		c.successors = append(c.successors, successor{to: up, conn: conn})
 	}
-	m.add(control.Entry{Role: control.RoleStderr}, os.Stderr)
-	m.add(control.Entry{Role: control.RoleStderrPipe}, c.stderr.read)
 	return m, m.errs.ErrorOrNil()
 }
 
@@ -131,6 +132,7 @@ func (u *Upgrader) commit() {
 // handOver follows the commit point: the child is in charge.
 func (u *Upgrader) handOver() {
 	c := u.child
+	u.replaced = time.Now()
 	u.inCharge = false
 	u.setDown(c.conn, c.processID())
 	for _, s := range c.successors {
@@ -195,9 +197,7 @@ const dismissGrace = 5 * time.Second
 func (u *Upgrader) afterwards(c *childProcess) {
 	if c.started() {
 		<-c.exited
-		if u.opts.PIDFile != "" {
-			os.Remove(pidfile.Temp(u.opts.PIDFile, c.processID()))
-		}
+		u.removeTemp(c)
 	}
 	u.linkMu.Lock()
 	defer u.linkMu.Unlock()
@@ -206,6 +206,13 @@ func (u *Upgrader) afterwards(c *childProcess) {
 			u.dismissed = append(u.dismissed[:i], u.dismissed[i+1:]...)
 			return
 		}
+	}
+}
+
+// removeTemp removes what a child that was killed had prepared.
+func (u *Upgrader) removeTemp(c *childProcess) {
+	if u.opts.PIDFile != "" {
+		os.Remove(pidfile.Temp(u.opts.PIDFile, c.processID()))
 	}
 }
 

@@ -59,8 +59,10 @@ func inherit() (*inheritance, error) {
 	if err := in.receive(); err != nil {
 		conn.Close()
 		if hungUp(err) {
-			// The parent was killed while it passed things on. Nobody serves, so starting afresh is the best there is.
-			return &inheritance{generation: max(in.generation, 1), blobs: in.blobs, fds: in.fds, files: in.files}, nil
+			// The parent was killed while it passed things on. Nobody serves, so starting with what has come is the
+			// best there is.
+			in.link, in.conn, in.generation = nil, nil, max(in.generation, 1)
+			return in, nil
 		}
 		return nil, fmt.Errorf("inherit from the parent: %w", err)
 	}

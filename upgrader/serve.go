@@ -9,8 +9,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/net/http2"
 )
 
 // Serve serves srv on ln until this process is replaced or stopped, and every connection is finished. It takes over
@@ -45,6 +43,7 @@ func (u *Upgrader) serve(srv *http.Server, ln net.Listener, config *tls.Config) 
 	defer u.work.end()
 
 	a := u.Fds.acceptorOf(ln)
+	a.conns.lingerAfter(u.exit)
 	ln = a
 	if config != nil {
 		config.NextProtos = protocols(srv, config.NextProtos)
@@ -77,10 +76,10 @@ func serverTLS(srv *http.Server, certFile, keyFile string) (*tls.Config, error) 
 	return config, nil
 }
 
-// httpServer is an http.Server on its way through its last phase.
+// httpServer is an http.Server that Serve has taken over.
 type httpServer struct {
 	srv *http.Server
-	h2  *http.Server // stands for srv's HTTP/2 connections alone: its Shutdown sends them GOAWAY
+	h2  *h2Server // nil where the program has its own way with HTTP/2
 }
 
 // httpServers are those that Serve has taken over. One may serve several listeners.
@@ -89,8 +88,8 @@ type httpServers struct {
 	all map[*http.Server]*httpServer
 }
 
-// takeOver makes srv end its connections the right way. HTTP/2 is registered apart from it, since Shutdown, which
-// alone makes HTTP/2 say GOAWAY, also closes idle HTTP/1 connections, whose clients may be sending.
+// takeOver makes srv end its connections the right way. HTTP/2 is served apart from it, since Shutdown, which alone
+// makes HTTP/2 say GOAWAY, also closes idle HTTP/1 connections, whose clients may be sending.
 func (s *httpServers) takeOver(u *Upgrader, srv *http.Server) (*httpServer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,15 +101,12 @@ func (s *httpServers) takeOver(u *Upgrader, srv *http.Server) (*httpServer, erro
 	if handler == nil {
 		handler = http.DefaultServeMux
 	}
-	if srv.TLSNextProto == nil { // or else the program has its own way with protocols
-		h.h2 = &http.Server{
-			IdleTimeout: srv.IdleTimeout, ReadTimeout: srv.ReadTimeout, WriteTimeout: srv.WriteTimeout,
-			MaxHeaderBytes: srv.MaxHeaderBytes, HTTP2: srv.HTTP2, Protocols: srv.Protocols,
+	if srv.TLSNextProto == nil {
+		h2, err := newH2Server(srv, u.opts.DrainTimeout)
+		if err != nil {
+			return nil, err
 		}
-		if err := http2.ConfigureServer(h.h2, &http2.Server{}); err != nil {
-			return nil, fmt.Errorf("serve HTTP/2: %w", err)
-		}
-		srv.TLSNextProto = h.h2.TLSNextProto
+		h.h2, srv.TLSNextProto = h2, h2.nextProtos()
 	}
 	srv.Handler = u.lastResponses(handler)
 	if s.all == nil {
@@ -162,7 +158,7 @@ const idleGrace = time.Second
 // finish waits until the connections of one listener are closed. The end of the drain closes those that are not.
 func (h *httpServer) finish(u *Upgrader, conns *tracker) {
 	if h.h2 != nil {
-		_ = h.h2.Shutdown(context.Background()) // has no connections of its own to wait for
+		h.h2.leave()
 	}
 	empty := conns.none()
 	<-u.exit

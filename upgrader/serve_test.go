@@ -2,6 +2,7 @@ package upgrader_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -11,6 +12,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"math"
 	"math/big"
 	"net"
 	"net/http"
@@ -24,6 +26,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // startServing starts a service with a plain and a TLS listener, and returns their addresses.
@@ -320,6 +323,138 @@ func TestServeHTTP2(t *testing.T) {
 	}
 	s.awaitPhase(0, 1, "exited")
 	s.awaitPhase(0, 3, "exited")
+}
+
+// A client that never sends a stream twice loses none: it hears that the server will go before the server stops
+// listening to new streams. So does one whose handshake ends after that.
+func TestServeHTTP2SaysGoAwayTwice(t *testing.T) {
+	s, _, secure := startServing(t)
+	early := dialHTTP2(t, secure)
+	raw, err := net.Dial("tcp", secure) // its handshake comes later
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.upgrade(2)
+	s.awaitPhase(0, 1, "draining")
+	for _, name := range []string{"early", "late"} {
+		c := early
+		if name == "late" {
+			c = newHTTP2(t, tls.Client(raw, withHTTP2))
+		}
+		if last := c.awaitGoAway(t); last != math.MaxInt32 {
+			t.Errorf("%s: the first GOAWAY allows streams up to %d", name, last)
+		}
+		c.post(t) // was on its way
+		if last := c.awaitGoAway(t); last != c.stream {
+			t.Errorf("%s: the second GOAWAY names stream %d, sent was %d", name, last, c.stream)
+		}
+		if c.answered != 1 {
+			t.Errorf("%s: %d answers to the stream that was on its way", name, c.answered)
+		}
+	}
+	s.awaitPhase(0, 1, "exited")
+}
+
+var withHTTP2 = &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}
+
+// h2Client speaks HTTP/2 frame by frame.
+type h2Client struct {
+	framer   *http2.Framer
+	stream   uint32
+	answered int
+}
+
+func dialHTTP2(t *testing.T, address string) *h2Client {
+	t.Helper()
+	raw, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newHTTP2(t, tls.Client(raw, withHTTP2))
+}
+
+func newHTTP2(t *testing.T, c *tls.Conn) *h2Client {
+	t.Helper()
+	t.Cleanup(func() { c.Close() })
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
+		t.Fatal(err)
+	}
+	h := &h2Client{framer: http2.NewFramer(c, c)}
+	if err := h.framer.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func (h *h2Client) post(t *testing.T) {
+	t.Helper()
+	h.stream += 1 + h.stream%2
+	var head bytes.Buffer
+	enc := hpack.NewEncoder(&head)
+	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "test"}, {":path", "/"}} {
+		_ = enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
+	}
+	err := h.framer.WriteHeaders(http2.HeadersFrameParam{
+		StreamID: h.stream, BlockFragment: head.Bytes(), EndHeaders: true, EndStream: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitGoAway reads up to the next GOAWAY, and returns the last stream that it allows.
+func (h *h2Client) awaitGoAway(t *testing.T) uint32 {
+	t.Helper()
+	for {
+		f, err := h.framer.ReadFrame()
+		if err != nil {
+			t.Fatalf("no GOAWAY: %v", err)
+		}
+		switch f := f.(type) {
+		case *http2.GoAwayFrame:
+			return f.LastStreamID
+		case *http2.HeadersFrame:
+			h.answered++
+		case *http2.SettingsFrame:
+			if !f.IsAck() {
+				_ = h.framer.WriteSettingsAck()
+			}
+		}
+	}
+}
+
+// The last response on a connection arrives whole, though its client has sent more requests behind it and reads slowly.
+func TestServeLastResponseIsWhole(t *testing.T) {
+	s, plain, _ := startServing(t)
+	c, err := net.Dial("tcp", plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.(*net.TCPConn).SetReadBuffer(16 << 10)
+	r := bufio.NewReader(c)
+	s.ask(c, r)
+	s.upgrade(2)
+	s.awaitPhase(0, 1, "draining")
+
+	body := bytes.Repeat([]byte("0123456789abcdef"), 16<<10)
+	go func() {
+		request := fmt.Sprintf("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		_, _ = io.WriteString(c, strings.Repeat(request, 5)) // the others go unanswered
+	}()
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !resp.Close {
+		t.Fatal("the response does not end the connection")
+	}
+	time.Sleep(time.Second) // net/http gives up after half of that; there is nothing to wait for
+	if got, err := io.ReadAll(resp.Body); err != nil || !bytes.Equal(got, body) {
+		t.Errorf("%d of %d bytes, %v", len(got), len(body), err)
+	}
 }
 
 // The service ends when it stops: what is under way is answered, and nobody waits for the idle.

@@ -270,6 +270,7 @@ type service struct {
 	mu    sync.Mutex
 	news  *sync.Cond
 	lines []logLine
+	log   *os.File
 	ended bool // no process of the service is left
 }
 
@@ -317,6 +318,9 @@ func (s *service) launch() *exec.Cmd {
 		s.t.Fatal(err)
 	}
 	w.Close()
+	s.mu.Lock()
+	s.log = r
+	s.mu.Unlock()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -342,6 +346,13 @@ func (s *service) read(r *os.File) {
 	s.ended = true
 	s.news.Broadcast()
 	s.mu.Unlock()
+}
+
+// deaf closes the test's end of the log.
+func (s *service) deaf() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.log.Close()
 }
 
 // stop ends every generation, and checks that it can.

@@ -58,6 +58,7 @@ func (u *Upgrader) HandleSignals() (stop func()) {
 	}
 	s := &signals{u: u, in: make(chan os.Signal, 16), next: make(chan os.Signal, 256), quit: make(chan struct{})}
 	signal.Notify(s.in, watched...)
+	u.handlesSignals.Store(true)
 	s.running.Add(2)
 	go s.receive()
 	go s.work()

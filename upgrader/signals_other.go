@@ -11,3 +11,5 @@ import (
 func DefaultSignals() SignalMap {
 	return SignalMap{syscall.SIGTERM: ActionStop, os.Interrupt: ActionStop}
 }
+
+func keepWriting() {}

@@ -23,8 +23,8 @@ type stderrTail struct {
 }
 
 const (
-	tailBytes = 4 << 10
-	tailLines = 10
+	tailBytes = 8 << 10
+	tailLines = 40
 )
 
 // newStderrTail returns the tail and the file to give to the child, which the caller closes.

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -12,7 +13,8 @@ import (
 type tracker struct {
 	mu    sync.Mutex
 	open  map[*TrackedConn]struct{}
-	empty chan struct{} // closed when none is open; nil while nobody waits
+	empty chan struct{}   // closed when none is open; nil while nobody waits
+	ended <-chan struct{} // when closed, connections linger; nil where they never do
 }
 
 // TrackedConn is a connection that Upgrader waits for on a drain. It is what a NamedListener's Accept returns.
@@ -21,6 +23,8 @@ type TrackedConn struct {
 	tracker *tracker
 	since   time.Time
 	once    sync.Once
+	closed  atomic.Bool
+	reading sync.Mutex // held by a Read
 }
 
 func (t *tracker) track(c net.Conn) *TrackedConn {
@@ -34,11 +38,22 @@ func (t *tracker) track(c net.Conn) *TrackedConn {
 	return tracked
 }
 
-// Close closes the connection, and ends its being waited for.
-func (c *TrackedConn) Close() error {
-	err := c.Conn.Close()
-	c.once.Do(func() { c.tracker.forget(c) })
-	return err
+// lingerAfter has connections linger once ended is closed.
+func (t *tracker) lingerAfter(ended <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended = ended
+}
+
+func (t *tracker) lingers() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	select {
+	case <-t.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 func (t *tracker) forget(c *TrackedConn) {
@@ -94,7 +109,7 @@ func (t *tracker) closeAll() int {
 	}
 	t.mu.Unlock()
 	for _, c := range all {
-		c.Close()
+		_ = c.abort()
 	}
 	return len(all)
 }

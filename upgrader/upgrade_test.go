@@ -308,3 +308,82 @@ func TestDrainDeadline(t *testing.T) {
 	}
 	s.awaitPhase(0, 1, "exited")
 }
+
+// While the child is on probation it alone accepts.
+func TestParentStandsByDuringProbation(t *testing.T) {
+	s := startService(t, settings{Probation: time.Second})
+	addr := s.address("web")
+	s.awaitPhase(0, 1, "serving")
+	from := s.since()
+	s.signal(s.pid(), syscall.SIGHUP)
+	s.awaitPhase(from, 2, "on probation")
+	for range 50 {
+		if got := s.get(addr); got != 2 {
+			t.Fatalf("generation %d answers", got)
+		}
+	}
+	if p := s.Phase(1); p != "probation" {
+		t.Errorf("the parent is %s by now", p)
+	}
+}
+
+// A second signal while nobody knows who owns the service ends both, and leaves nothing behind.
+func TestForceWhileCommitting(t *testing.T) {
+	s := startService(t, settings{Probation: upgrader.NoProbation})
+	s.awaitPhase(0, 1, "serving")
+	s.write(s.settings.with(func(n *settings) { n.Fault = "hangs at commit" }))
+	pid, from := s.pid(), s.since()
+	s.signal(pid, syscall.SIGHUP)
+	s.awaitPhase(from, 1, "committing")
+	s.awaitPhase(from, 2, "taking over")
+	s.signal(pid, syscall.SIGTERM)
+	s.signal(pid, syscall.SIGINT)
+	s.awaitPhase(from, 1, "exited")
+	s.awaitGone(pid)
+	if left, _ := filepath.Glob(filepath.Join(s.dir, "*app.pid*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// A service lives on when whoever reads its log has gone, and takes over even from a parent that was killed at once.
+func TestNobodyReadsTheLog(t *testing.T) {
+	s := startService(t, settings{Probation: short})
+	addr := s.address("web")
+	s.awaitPhase(0, 1, "serving")
+	s.deaf()
+	old := s.pid()
+	s.signal(old, syscall.SIGHUP)
+	for deadline := time.Now().Add(patience); s.get(addr) != 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("generation 2 never answers")
+		}
+	}
+	for deadline := time.Now().Add(patience); s.pid() == old; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the pid file still names the old generation")
+		}
+	}
+	s.awaitGone(old)
+	last := s.pid()
+	s.signal(last, syscall.SIGTERM)
+	s.awaitGone(last)
+}
+
+func TestDeathAfterCommitIsReported(t *testing.T) {
+	s := startService(t, settings{Probation: upgrader.NoProbation})
+	addr := s.address("web")
+	s.awaitPhase(0, 1, "serving")
+	c, err := net.Dial("tcp", addr) // keeps the first generation alive
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s.ask(c, bufio.NewReader(c))
+	l := s.upgrade(2)
+	s.awaitPhase(0, 1, "draining")
+	s.signal(l.PID, syscall.SIGKILL)
+	got, _ := s.awaitMsg(0, "the generation in charge has died")
+	if got.Generation != 1 {
+		t.Error(got.raw)
+	}
+}

@@ -42,6 +42,7 @@ type Upgrader struct {
 	charged   chan struct{} // closed when this process is in charge
 	exit      chan struct{} // closed when the program should finish
 	done      chan struct{} // closed when nothing is left to do
+	replaced  time.Time     // when the child took over; read it after exit
 	forGood   bool          // nobody comes after this process; read it after exit
 	forced    bool          // by a second signal; read it after done
 
@@ -60,6 +61,8 @@ type Upgrader struct {
 	up        []*control.Conn // to the parent and older generations
 	dismissed []*childProcess // given up, not gone yet
 
+	handlesSignals atomic.Bool
+
 	livePID atomic.Int64 // of the child of the upgrade under way, or the one in charge
 }
 
@@ -70,6 +73,9 @@ var (
 
 // New creates a new Upgrader, and takes over what a parent passes on. It must be called once, early in main: until
 // then, the fds from the parent would leak into processes that the program starts.
+//
+// A write to standard output or standard error that nobody reads any more is an error from now on, and no longer ends
+// the process (SIGPIPE, see package os/signal).
 //
 // Only the first call to this function will succeed. It returns ErrNotSupported on Windows, and an error that says
 // "already running, pid N" where another instance has locked Options.PIDFile.
@@ -86,6 +92,7 @@ func New(opts Options) (*Upgrader, error) {
 	if startedIn == "" {
 		return nil, errors.New("upgrader: the working directory that the process was started in is unknown")
 	}
+	keepWriting()
 	in, err := inherit()
 	if err != nil {
 		return nil, fmt.Errorf("upgrader: %w", err)

@@ -40,9 +40,8 @@ type Entry struct {
 
 // Claim is the payload of Ready: what the child uses, so that the parent can drain the rest. Paths are bytes.
 type Claim struct {
-	Indexes []int    `json:"claimed"`            // of the entries it was sent, in order of arrival; not checked here
-	PIDFile []byte   `json:"pid_file,omitempty"` // absolute, so that a parent knows whether its own is replaced
-	Paths   [][]byte `json:"paths,omitempty"`    // of the Unix sockets that the child uses, however it got them
+	Indexes []int    `json:"claimed"`         // of the entries it was sent, in order of arrival; not checked here
+	Paths   [][]byte `json:"paths,omitempty"` // of the Unix sockets that the child uses, however it got them
 }
 
 // Reason is the payload of Refused and Abort.

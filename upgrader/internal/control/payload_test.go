@@ -14,7 +14,7 @@ func TestPayloads(t *testing.T) {
 		&Greeting{Generation: 3, PID: 4711},
 		&[]Entry{{Role: RoleListener, Name: []byte(binary), Network: "unix", Address: []byte(binary), Protocol: "http"},
 			{Role: RoleLease, Generation: 2, PID: 4700}},
-		&Claim{Indexes: []int{2, 0, 5}, PIDFile: []byte(binary), Paths: [][]byte{[]byte(binary), {}}},
+		&Claim{Indexes: []int{2, 0, 5}, Paths: [][]byte{[]byte(binary), {}}},
 		&Claim{},
 		&Reason{Text: "listen tcp :99999: invalid port"},
 		&Passed{Action: "upgrade"},
@@ -31,8 +31,8 @@ func TestPayloads(t *testing.T) {
 
 func TestUnknownFieldsAreTolerated(t *testing.T) {
 	var claim Claim
-	err := Decode(Message{Payload: []byte(`{"claimed":[1],"colour":"red","pid_file":"L3A="}`)}, &claim)
-	if want := (Claim{Indexes: []int{1}, PIDFile: []byte("/p")}); err != nil || !reflect.DeepEqual(claim, want) {
+	err := Decode(Message{Payload: []byte(`{"claimed":[1],"colour":"red","paths":["L3A="]}`)}, &claim)
+	if want := (Claim{Indexes: []int{1}, Paths: [][]byte{[]byte("/p")}}); err != nil || !reflect.DeepEqual(claim, want) {
 		t.Errorf("got %+v, %v", claim, err)
 	}
 	files := make([]*os.File, 1)
@@ -43,7 +43,7 @@ func TestUnknownFieldsAreTolerated(t *testing.T) {
 }
 
 func TestMalformedPayloads(t *testing.T) {
-	for _, payload := range []string{"", "{", `[]x`, `{"claimed":"all"}`, `{"pid_file":"not base64!"}`, `[1]`} {
+	for _, payload := range []string{"", "{", `[]x`, `{"claimed":"all"}`, `{"paths":["not base64!"]}`, `[1]`} {
 		var claim Claim
 		if err := Decode(Message{Kind: Ready, Payload: []byte(payload)}, &claim); !errors.Is(err, ErrFrame) {
 			t.Errorf("%q: %+v, %v", payload, claim, err)
@@ -79,10 +79,10 @@ func FuzzDecodeFiles(f *testing.F) {
 
 func FuzzPayloads(f *testing.F) {
 	f.Add(Encode(Greeting{Generation: 3, PID: 4711}))
-	f.Add(Encode(Claim{Indexes: []int{0, -1}, PIDFile: []byte("/run/\xff")}))
+	f.Add(Encode(Claim{Indexes: []int{0, -1}, Paths: [][]byte{[]byte("/run/\xff")}}))
 	f.Add(Encode(Reason{Text: "no"}))
 	f.Add(Encode(Passed{Action: "upgrade"}))
-	f.Add([]byte(`{"claimed":null,"pid_file":null,"new":{}}`))
+	f.Add([]byte(`{"claimed":null,"paths":null,"new":{}}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		for _, v := range [][2]any{
 			{new(Greeting), new(Greeting)}, {new(Claim), new(Claim)}, {new(Reason), new(Reason)}, {new(Passed), new(Passed)},

@@ -81,7 +81,7 @@ func TestCheckWhileReplaced(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.Leave()
+		remove(t, f)
 		f = next
 	}
 	close(stop)

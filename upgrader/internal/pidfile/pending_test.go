@@ -47,7 +47,7 @@ func TestReplaceIsAtomic(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.Leave()
+		remove(t, f)
 		f = next
 	}
 	close(stop)

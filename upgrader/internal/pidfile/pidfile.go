@@ -43,7 +43,8 @@ func (f *File) Restore() error {
 	return nil
 }
 
-// Remove deletes the file if it is still this process's, and gives up the lock.
+// Remove deletes the file if it is still this process's, and gives up the lock. One that the next generation has
+// replaced stays.
 func (f *File) Remove() error {
 	defer f.f.Close()
 	if !same(f.f, f.path) {
@@ -63,9 +64,6 @@ func (f *File) Remove() error {
 	}
 	return os.Remove(old)
 }
-
-// Leave gives up the lock and leaves the path alone: it belongs to the next generation.
-func (f *File) Leave() { f.f.Close() }
 
 func same(f *os.File, path string) bool {
 	ours, err := f.Stat()

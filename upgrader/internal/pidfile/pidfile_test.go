@@ -206,13 +206,3 @@ func TestRemoveWhileReplaced(t *testing.T) {
 		})
 	}
 }
-
-func TestLeave(t *testing.T) {
-	path := newPath(t, "service.pid")
-	f := create(t, path)
-	f.Leave()
-	holds(t, path, os.Getpid())
-	if err := Check(path); err != nil {
-		t.Error("a file that was left is nobody's:", err)
-	}
-}
