@@ -70,8 +70,8 @@ func (c Class) words() string {
 	return strings.ReplaceAll(string(c), "-", " ")
 }
 
-// Failure is why an operation did not succeed: its class, and the errno, or the word that stands for one ("EOF",
-// "timeout", "TLS alert").
+// Failure is why an operation did not succeed: its class, and the errno or what stands for one: "EOF", "timeout",
+// "TLS alert", or the wrong status.
 type Failure struct {
 	Class Class  `json:"class"`
 	Errno string `json:"errno,omitempty"`

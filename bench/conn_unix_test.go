@@ -129,7 +129,8 @@ func TestAtRestFindsCloseNotifyInTheBuffer(t *testing.T) {
 func TestContextEndsWhatWaits(t *testing.T) {
 	s := serveEach(t, func(s *server, c net.Conn, _ int) { <-s.quit })
 	ctx, cancel := context.WithCancel(context.Background())
-	c, err := (&dialer{addr: s.addr()}).dial(ctx, time.Now().Add(ample))
+	deadline := time.Now().Add(ample)
+	c, err := (&dialer{addr: s.addr()}).dial(ctx, deadline)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,9 +139,12 @@ func TestContextEndsWhatWaits(t *testing.T) {
 	if _, err := c.br.ReadByte(); !isTimeout(err) {
 		t.Errorf("read: %v", err)
 	}
-	c.arm(time.Now().Add(ample)) // too late: the context has ended
+	c.arm(deadline) // too late: the context has ended
 	if _, err := c.br.ReadByte(); !isTimeout(err) {
 		t.Errorf("read after arm: %v", err)
+	}
+	if !time.Now().Before(deadline) {
+		t.Error("it waited for the deadline and not for the context")
 	}
 }
 

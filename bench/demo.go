@@ -12,7 +12,7 @@ import (
 type DemoOptions struct {
 	Path         string        // the baton binary
 	Env          []string      // added to this process's environment
-	DrainTimeout time.Duration // after which an old generation cuts what is still connected
+	DrainTimeout time.Duration // after which an old generation cuts what is still connected; 5 s if 0
 	LogFile      string        // where its standard error goes; "" for a file that goes away with the demo
 }
 

@@ -36,6 +36,7 @@ type Demo struct {
 // StartDemo starts the demo on free ports of the loopback interface and waits until it serves. The caller must call
 // Stop. On Linux this process becomes the one that orphans of its descendants fall to, until Stop.
 func StartDemo(ctx context.Context, o DemoOptions) (_ *Demo, err error) {
+	orElse(&o.DrainTimeout, 5*time.Second)
 	dir, err := os.MkdirTemp("", "baton-bench-")
 	if err != nil {
 		return nil, err

@@ -70,8 +70,8 @@ func TestUpgradesOfRealProcesses(t *testing.T) {
 			Trigger:  SignalPIDFile(d.PIDFile, unix.SIGHUP),
 			PIDFile:  d.PIDFile,
 		},
-		MaxLate: 1,
-		MaxLost: 1000,
+		LateAfter: time.Hour,
+		MaxLost:   1000,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,7 @@ type Upgrades struct {
 
 const (
 	// pidPoll is how often the pidfile is looked at during an upgrade, and so how exact the time of its change is.
-	pidPoll = 5 * time.Millisecond
+	pidPoll = 2 * time.Millisecond
 	// pidPatience is how long, at the least, the pidfile of a server whose new generation already answers may stay as
 	// it is before the server is taken for one that keeps its pid.
 	pidPatience = 5 * time.Second
@@ -188,16 +188,23 @@ func (d *driver) why(u Upgrade, fired bool) string {
 	}
 }
 
-// confirm marks the last upgrade as failed if the generation from before it answers again.
+// confirm marks the last upgrade as failed if the generation from before it is back.
 func (d *driver) confirm() {
 	if len(d.finished) == 0 {
 		return
 	}
 	last := &d.finished[len(d.finished)-1]
-	if last.Error != "" || last.FromGeneration == "" || last.FromGeneration != d.seen.now() {
+	pid, _ := d.pid()
+	switch {
+	case last.Error != "":
+		return
+	case last.FromGeneration != "" && last.FromGeneration == d.seen.now():
+		last.Error = fmt.Sprintf("generation %s served, and then generation %s did again", last.ToGeneration, last.FromGeneration)
+	case last.ToPID != 0 && last.FromPID == pid:
+		last.Error = fmt.Sprintf("%s named pid %d, and then pid %d again", d.PIDFile, last.ToPID, last.FromPID)
+	default:
 		return
 	}
-	last.Error = fmt.Sprintf("generation %s served, and then generation %s did again", last.ToGeneration, last.FromGeneration)
 	d.report(*last)
 }
 

@@ -182,6 +182,17 @@ func TestRollbackIsAFailure(t *testing.T) {
 	}
 }
 
+func TestPIDFileThatGoesBackIsAFailure(t *testing.T) {
+	path := pidFile(t, 100)
+	d, _ := rehearsal(Upgrades{Count: 1, PIDFile: path})
+	d.Trigger = func(context.Context) error { writePID(t, path, 101); return nil }
+	d.report = func(Upgrade) { writePID(t, path, 100) }
+	d.run(t.Context())
+	if len(d.finished) != 1 || !strings.Contains(d.finished[0].Error, "named pid 101, and then pid 100 again") {
+		t.Errorf("upgrades %+v", d.finished)
+	}
+}
+
 func TestInterruptedUpgradeIsNotAFailure(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	d, told := rehearsal(Upgrades{Count: 2, PIDFile: pidFile(t, 100)})

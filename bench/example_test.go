@@ -38,7 +38,7 @@ func Example() {
 				return nil
 			},
 		},
-		MaxLate: 1, // however busy the machine is
+		LateAfter: time.Hour, // however busy the machine is
 	})
 	if err != nil {
 		log.Fatal(err)

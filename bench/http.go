@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -84,7 +85,7 @@ func (l *httpLane) probeOnce(ctx context.Context) (probed, error) {
 	if err != nil {
 		return fail(err)
 	}
-	if got.status >= 500 {
+	if got.status >= 500 && got.status != http.StatusNotImplemented { // a server without POST is a server too
 		return fail(fmt.Errorf("%s %s is answered by status %d", l.method, l.target.Path, got.status))
 	}
 	got.body = bytes.Clone(got.body)
@@ -99,7 +100,7 @@ func (l *httpLane) client(ctx context.Context, id int) *httpClient {
 	} else {
 		c.head = append(c.head, "Connection: close\r\n"...)
 	}
-	c.head = append(c.head, "X-Request-Id: "...)
+	c.head = fmt.Appendf(c.head, "X-Request-Id: bench-%s-%d-", strings.ReplaceAll(l.name, " ", "-"), id)
 	return c
 }
 
@@ -109,20 +110,17 @@ type httpClient struct {
 	lane    *httpLane
 	ctx     context.Context
 	id      int
-	head    []byte // every request's first lines, up to its id
-	request []byte // head, id and body of the request at hand
+	head    []byte // every request's first lines, up to its number
+	request []byte // the request at hand
 	asked   *http.Request
 	read    bytes.Buffer
 
 	beforeSend func(*conn) // for tests: between the look at a connection at rest and the write
 }
 
-// compose writes operation seq's request. Its id lets an operator find it in the server's own logs.
+// compose writes operation seq's request. X-Request-Id lets an operator find it in the server's own logs.
 func (c *httpClient) compose(seq int64) {
 	c.request = append(c.request[:0], c.head...)
-	c.request = append(c.request, "bench-"...)
-	c.request = strconv.AppendInt(c.request, int64(c.id), 10)
-	c.request = append(c.request, '-')
 	c.request = strconv.AppendInt(c.request, seq, 10)
 	c.request = append(c.request, "\r\n\r\n"...)
 	if c.lane.method == http.MethodPost {
@@ -159,7 +157,8 @@ func (c *httpClient) exchange(on *conn) (httpAnswer, error) {
 		return httpAnswer{}, classify(phaseRead, err)
 	}
 	c.read.Reset()
-	if c.lane.want.echo || c.lane.want.body != nil || c.lane.want.status == 0 {
+	probing := c.lane.want.status == 0
+	if probing || c.lane.want.echo || c.lane.want.body != nil {
 		_, err = c.read.ReadFrom(io.LimitReader(resp.Body, maxCompared))
 	}
 	if err == nil {

@@ -46,6 +46,16 @@ func (l *Live) Upgraded(u Upgrade) {
 	fmt.Fprintln(l.w, u.line())
 }
 
+// Close takes the block off the terminal, so that the final table is the only one. What was told of upgrades stays.
+func (l *Live) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.redraw {
+		l.last = Progress{}
+		l.draw("")
+	}
+}
+
 // draw replaces the block by first, which stays, and the block anew.
 func (l *Live) draw(first string) {
 	var b strings.Builder

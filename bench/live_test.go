@@ -44,6 +44,11 @@ func TestLiveRedraws(t *testing.T) {
 	if !strings.HasPrefix(b.String(), "\x1b[4A\x1b[J      upgrade 2") || strings.Count(b.String(), "\n") != 5 {
 		t.Errorf("%q", b.String())
 	}
+	b.Reset()
+	l.Close()
+	if b.String() != "\x1b[4A\x1b[J" {
+		t.Errorf("%q", b.String())
+	}
 }
 
 func TestHeader(t *testing.T) {

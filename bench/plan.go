@@ -29,7 +29,8 @@ type Plan struct {
 
 	// LateAfter is how late the client may begin an operation whose connection is free; 100 ms if 0. If more than the
 	// fraction MaxLate of all operations (0.01 if 0) is later than that, or could not be sent at all for want of
-	// something on the client's side, the run is void.
+	// something on the client's side, the run is void. So it is if Report.ClientWait is more than a fifth of LateAfter:
+	// the latencies are then the client's more than the server's.
 	LateAfter time.Duration
 	MaxLate   float64
 

@@ -19,6 +19,10 @@ type Report struct {
 	Conns    int       `json:"conns_per_lane"` // of the lanes whose connections persist
 	Timeout  float64   `json:"timeout_s"`      // of one operation, from when it is sent
 
+	// ClientWait is how long 99 of 100 times, at the most, the bench itself waited for a CPU whenever it had something
+	// to do. Every operation takes a few such waits, and they are part of its latency.
+	ClientWait float64 `json:"client_wait_p99_ms"`
+
 	// Interrupted is set if the run was ended before its time. It then holds what was counted so far.
 	Interrupted bool `json:"interrupted"`
 

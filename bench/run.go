@@ -19,6 +19,7 @@ type run struct {
 	started time.Time
 	ended   time.Time
 	over    atomic.Int64 // upgrades that are over
+	self    selfWait
 }
 
 type laneRun struct {
@@ -92,6 +93,8 @@ func (r *run) closeAll() {
 	}
 }
 
+const longestQueue = 1 << 16
+
 func (r *run) prepare(ctx context.Context, lane Lane) *laneRun {
 	l := &laneRun{Lane: lane}
 	workers, queues := r.Outstanding, 1
@@ -100,7 +103,7 @@ func (r *run) prepare(ctx context.Context, lane Lane) *laneRun {
 	}
 	// A queue holds what falls due while a server hangs for as long as it may. Longer queues would only hide that the
 	// schedule is lost.
-	depth := 2 + int(r.Rate*r.Timeout.Seconds())/queues
+	depth := 2 + min(int(r.Rate*r.Timeout.Seconds()), longestQueue)/queues
 	for range queues {
 		l.queues = append(l.queues, make(chan op, depth))
 	}
@@ -122,6 +125,7 @@ func (r *run) prepare(ctx context.Context, lane Lane) *laneRun {
 func (r *run) work(ctx context.Context, fail context.CancelCauseFunc) {
 	all := crew{fail: fail}
 	stop := make(chan struct{})
+	r.self.begin()
 	r.started = time.Now()
 	for i, l := range r.lanes {
 		// The lanes' schedules are shifted against each other, so that the bench makes no bursts of its own.

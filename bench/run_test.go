@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -48,14 +49,20 @@ func TestRunRefusesWhatDoesNotAnswerAsItMust(t *testing.T) {
 	}
 }
 
-// A server that does not echo POSTs, and answers them with 405, is held to that and to nothing more.
+// A server that does not echo POSTs, or has none, is held to what it answered and to nothing more.
 func TestForeignServerIsHeldToWhatItAnswered(t *testing.T) {
-	s := serveHTTP(t, false, func(_ *server, r request) bool {
-		r.respond(405, "not here, "+r.Header.Get("X-Request-Id"))
-		return true
-	})
-	c := client(t, KeepAlive(s.target(false)))
-	carryOut(t, c, operations, ample).expect(t, map[Failure]int{{Class: OK}: operations}, 0)
+	for _, status := range []int{204, 301, 405, 501} {
+		s := serveHTTP(t, false, func(_ *server, r request) bool {
+			if status == 204 {
+				io.WriteString(r.w, "HTTP/1.1 204 No Content\r\n\r\n")
+				return true
+			}
+			r.respond(status, "not here, "+r.Header.Get("X-Request-Id"))
+			return true
+		})
+		c := client(t, KeepAlive(s.target(false)))
+		carryOut(t, c, operations, ample).expect(t, map[Failure]int{{Class: OK}: operations}, 0)
+	}
 }
 
 func TestRunOpensPersistentConnectionsFirst(t *testing.T) {

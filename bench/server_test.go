@@ -36,7 +36,7 @@ func serveEach(t *testing.T, serve func(s *server, c net.Conn, number int)) *ser
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{Listener: ln, quit: make(chan struct{}), gate: make(chan bool)}
+	s := &server{Listener: ln, quit: make(chan struct{}), gate: make(chan bool, operations)}
 	s.serving.Go(func() {
 		for number := 1; ; number++ {
 			c, err := ln.Accept()

@@ -15,6 +15,7 @@ func (r *run) summary(interrupted bool) Report {
 		Rate:        r.Rate,
 		Conns:       r.Conns,
 		Timeout:     r.Timeout.Seconds(),
+		ClientWait:  ms(r.self.p99()),
 		Interrupted: interrupted,
 		Upgrades:    []Upgrade{},
 		LostBefore:  r.windows.losses,

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"net"
 	"strings"
 	"testing"
 )
@@ -51,5 +52,18 @@ func TestParseAddr(t *testing.T) {
 		if got, err := ParseAddr(s); err == nil {
 			t.Errorf("%q: %q", s, got)
 		}
+	}
+}
+
+// A name's address is looked up once. A dialer that went from one address of it to the next would hide refusals.
+func TestProbePinsTheAddress(t *testing.T) {
+	s := serveEcho(t, func(_ *server, c net.Conn, _ int64, p []byte) bool { c.Write(p); return true })
+	_, port, err := net.SplitHostPort(s.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := client(t, NewTCP("localhost:"+port)).(*newTCPClient)
+	if got := c.lane.dialer.addr; got != s.addr() {
+		t.Errorf("dials %s, want %s", got, s.addr())
 	}
 }

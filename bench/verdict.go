@@ -22,22 +22,36 @@ func (p Plan) judge(r Report) Verdict {
 			v.FailedUpgrade++
 		}
 	}
-	v.Void = float64(spoilt) > p.MaxLate*float64(v.Requests)
+	spoils := p.spoils(r, spoilt, v.Requests)
+	v.Void = spoils != ""
 	v.Pass = v.Lost <= v.MaxLost && v.FailedUpgrade == 0 && !v.Void && !r.Interrupted && v.Requests > 0
-	v.Line = p.line(v, r, spoilt)
+	v.Line = p.line(v, r, spoils)
 	return v
 }
 
-func (p Plan) line(v Verdict, r Report, spoilt int64) string {
+// spoils says why the client was no fair witness, or "" if it was one.
+func (p Plan) spoils(r Report, spoilt, requests int64) string {
+	switch {
+	case float64(spoilt) > p.MaxLate*float64(requests):
+		return fmt.Sprintf("the client could not keep its schedule (%s of %s requests late by more than %v or never sent, "+
+			"at most %s allowed; lower --rate or free the CPU)",
+			thousands(spoilt), thousands(requests), p.LateAfter, percent(p.MaxLate))
+	case r.ClientWait > ms(p.LateAfter/5):
+		return fmt.Sprintf("the client is short of CPU (it waits up to %s ms for it at every step, at most %s ms allowed; "+
+			"lower --rate or free the CPU)", milliseconds(r.ClientWait), milliseconds(ms(p.LateAfter/5)))
+	default:
+		return ""
+	}
+}
+
+func (p Plan) line(v Verdict, r Report, spoils string) string {
 	var b strings.Builder
 	failed := v.Lost > v.MaxLost || v.FailedUpgrade > 0
 	switch {
 	case r.Interrupted:
 		b.WriteString("INTERRUPTED: ")
 	case v.Void && !failed:
-		fmt.Fprintf(&b, "VOID: the client could not keep its schedule (%s of %s requests late by more than %v or never sent, "+
-			"at most %s allowed; lower --rate or free the CPU): ",
-			thousands(spoilt), thousands(v.Requests), p.LateAfter, percent(p.MaxLate))
+		b.WriteString("VOID: " + spoils + ": ")
 	case v.Pass:
 		b.WriteString("PASS: ")
 	default:
@@ -97,8 +111,11 @@ func servingClauses(r Report) []string {
 	if times == nil {
 		return nil
 	}
-	slices.Sort(times)
-	return []string{fmt.Sprintf("new generation serving after %.0f to %.0f ms", times[0], times[len(times)-1])}
+	first, last := milliseconds(slices.Min(times)), milliseconds(slices.Max(times))
+	if first == last {
+		return []string{fmt.Sprintf("new generation serving after %s ms", first)}
+	}
+	return []string{fmt.Sprintf("new generation serving after %s to %s ms", first, last)}
 }
 
 func allowedClauses(r Report) (clauses []string) {

@@ -24,20 +24,25 @@ func TestVerdict(t *testing.T) {
 		line   string
 	}{
 		{"pass", Plan{}, Report{Lanes: []LaneReport{lane(47981, 0, 0, 0, 0)}, Upgrades: good}, true,
-			"PASS: 0 of 47,981 requests lost across 2 upgrades; new generation serving after 13 to 98 ms"},
+			"PASS: 0 of 47,981 requests lost across 2 upgrades; new generation serving after 12.6 to 98.4 ms"},
 		{"allowed", Plan{}, Report{Lanes: []LaneReport{lane(1000, 50, 50, 0, 0)}}, true,
 			"PASS: 0 of 1,000 requests lost; http new: 50 of 60 connections ended, as it is to be"},
 		{"lost", Plan{}, Report{Lanes: []LaneReport{lane(1000, 3, 2, 0, 0)}, Upgrades: good[:1]}, false,
-			"FAIL: 1 of 1,000 requests lost across 1 upgrade; 1 http new; new generation serving after 98 to 98 ms; " +
+			"FAIL: 1 of 1,000 requests lost across 1 upgrade; 1 http new; new generation serving after 98.4 ms; " +
 				"http new: 2 of 60 connections ended, as it is to be"},
 		{"max lost", Plan{MaxLost: 3}, Report{Lanes: []LaneReport{lane(1000, 3, 0, 0, 0)}}, true,
 			"PASS: 3 of 1,000 requests lost (up to 3 allowed); 3 http new"},
 		{"failed upgrades", Plan{}, Report{Lanes: []LaneReport{lane(1000, 0, 0, 0, 0)}, Upgrades: bad}, false,
 			"FAIL: 0 of 1,000 requests lost across 3 upgrades; upgrade 2 failed: it died (and 1 more); " +
-				"new generation serving after 10 to 10 ms"},
+				"new generation serving after 10.0 ms"},
 		{"late", Plan{}, Report{Lanes: []LaneReport{lane(1000, 0, 0, 7, 4)}}, false,
 			"VOID: the client could not keep its schedule (11 of 1,000 requests late by more than 100ms or never sent, " +
 				"at most 1 % allowed; lower --rate or free the CPU): 0 of 1,000 requests lost"},
+		{"short of CPU", Plan{}, Report{Lanes: []LaneReport{lane(1000, 0, 0, 0, 0)}, ClientWait: 58.72}, false,
+			"VOID: the client is short of CPU (it waits up to 58.7 ms for it at every step, at most 20.0 ms allowed; " +
+				"lower --rate or free the CPU): 0 of 1,000 requests lost"},
+		{"a little short of CPU", Plan{}, Report{Lanes: []LaneReport{lane(1000, 0, 0, 0, 0)}, ClientWait: 20}, true,
+			"PASS: 0 of 1,000 requests lost"},
 		{"a little late", Plan{}, Report{Lanes: []LaneReport{lane(1000, 0, 0, 6, 4)}}, true,
 			"PASS: 0 of 1,000 requests lost"},
 		{"late and lost", Plan{}, Report{Lanes: []LaneReport{lane(1000, 1, 0, 900, 0)}}, false,

@@ -225,7 +225,7 @@ func (b *benchCmd) driveDemo(ctx context.Context, complaints, people io.Writer) 
 	defer func() {
 		lines := demo.LastWords(20)
 		err = errors.Join(err, demo.Stop())
-		if err != nil || !got.Verdict.Pass && !got.Interrupted {
+		if v := got.Verdict; err != nil || v.Lost > v.MaxLost || v.FailedUpgrade > 0 {
 			fmt.Fprintf(complaints, "\nthe demo's last words:\n  %s\n", strings.Join(lines, "\n  "))
 		}
 	}()
@@ -246,6 +246,7 @@ func (b *benchCmd) drive(ctx context.Context, people io.Writer) (bench.Report, e
 		fmt.Fprintln(people, "certificates are not verified")
 	}
 	live := bench.NewLive(people)
+	defer live.Close()
 	b.plan.Progress, b.plan.Upgraded = live.Progress, live.Upgraded
 	return bench.Run(ctx, b.plan)
 }
