@@ -28,6 +28,11 @@ func (u *Upgrader) listenUp(conn *control.Conn) {
 		switch {
 		case m.Kind == control.Pass:
 			u.passedOn(m)
+		case m.Kind == control.Parcel:
+			if err := u.parcels.receive(conn, m); err != nil {
+				u.log.Warn("receive a parcel", "err", err)
+			}
+			continue // the files are the receiver's
 		case isParent:
 			u.hearParent(m)
 		}

@@ -172,7 +172,7 @@ func (c *childProcess) sendState(state map[string][]byte) error {
 }
 
 // listen reports what the child says, until it has gone.
-func (c *childProcess) listen(onSuccessor func(control.Message)) {
+func (c *childProcess) listen(other func(*control.Conn, control.Message)) {
 	for {
 		m, err := c.conn.Receive()
 		if err != nil {
@@ -192,10 +192,8 @@ func (c *childProcess) listen(onSuccessor func(control.Message)) {
 			c.post(input{ev: evChildRefused, child: c.number, cause: fmt.Errorf("refused: %s", reason.Text)})
 		case control.Committed:
 			c.post(input{ev: evCommitted, child: c.number})
-		case control.Successor:
-			onSuccessor(m)
 		default:
-			closeFiles(m.Files)
+			other(c.conn, m)
 		}
 	}
 }

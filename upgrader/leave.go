@@ -126,6 +126,7 @@ func (u *Upgrader) dropChild(c *childProcess) {
 
 // mourn says that the generation in charge has died, if that is what its hanging up means.
 func (u *Upgrader) mourn(c *childProcess) {
+	u.machine.handled() // the service may have been taken back
 	u.linkMu.Lock()
 	inCharge := u.down == c.conn
 	u.linkMu.Unlock()
@@ -169,6 +170,18 @@ func (u *Upgrader) setDown(conn *control.Conn, pid int) {
 	u.livePID.Store(int64(pid))
 }
 
+// hearDown hears the generation in charge.
+func (u *Upgrader) hearDown(from *control.Conn, m control.Message) {
+	switch m.Kind {
+	case control.Successor:
+		u.succeeded(m)
+	case control.ParcelAck:
+		u.parcels.acked(from, m)
+	default:
+		closeFiles(m.Files)
+	}
+}
+
 // succeeded hears that the generation which replaced this one has been replaced too, and by which.
 func (u *Upgrader) succeeded(m control.Message) {
 	var who control.Greeting
@@ -181,19 +194,17 @@ func (u *Upgrader) succeeded(m control.Message) {
 		u.log.Warn("signals will not reach the newest generation", "err", err)
 		return
 	}
+	u.parcels.hear(conn)
 	u.setDown(conn, who.PID)
 	go func() {
 		defer conn.Close()
+		defer u.parcels.gone(conn) // it ends with the process
 		for {
 			m, err := conn.Receive()
 			if err != nil {
 				return
 			}
-			if m.Kind == control.Successor {
-				u.succeeded(m)
-			} else {
-				closeFiles(m.Files)
-			}
+			u.hearDown(conn, m)
 		}
 	}()
 }

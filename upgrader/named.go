@@ -65,6 +65,13 @@ func (f *Fds) byName(name string) *fd {
 	return nil
 }
 
+// has tells whether the listener called name is open.
+func (f *Fds) has(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.byName(name) != nil
+}
+
 // stoppable is a listener whose Accept a deadline interrupts: *net.TCPListener and *net.UnixListener.
 type stoppable interface {
 	Listener

@@ -32,8 +32,10 @@ func (u *Upgrader) start() {
 		}
 		u.livePID.Store(int64(c.processID()))
 		u.machine.post(input{ev: evDone, epoch: epoch})
-		c.listen(u.succeeded)
+		c.listen(u.hearDown)
 		u.mourn(c)
+		<-c.exited // or else it may have what it did not ack
+		u.parcels.gone(c.conn)
 	}()
 }
 
@@ -134,13 +136,18 @@ func (u *Upgrader) handOver() {
 	c := u.child
 	u.replaced = time.Now()
 	u.inCharge = false
+	u.parcels.hear(c.conn)
 	u.setDown(c.conn, c.processID())
 	for _, s := range c.successors {
 		s.introduce(u.generation+1, c.processID())
 	}
 	u.notify(fmt.Sprintf("MAINPID=%d", c.processID()))
 	u.log.Info("child is in charge", "child", c.processID())
-	u.machine.post(input{ev: evDone, epoch: u.machine.epoch})
+	epoch := u.machine.epoch
+	go func() {
+		u.parcels.handOver()
+		u.machine.post(input{ev: evDone, epoch: epoch})
+	}()
 }
 
 // rollBack takes the service back.
@@ -148,6 +155,7 @@ func (u *Upgrader) rollBack(from Phase, cause error) {
 	u.Fds.resume() // first of all
 	u.inCharge = true
 	u.setDown(nil, 0)
+	u.servers.takeBack()
 	if from == Committing || from == HandingOver {
 		u.restorePIDFile()
 	}

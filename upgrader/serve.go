@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -44,12 +45,17 @@ func (u *Upgrader) serve(srv *http.Server, ln net.Listener, config *tls.Config) 
 
 	a := u.Fds.acceptorOf(ln)
 	a.conns.lingerAfter(u.exit)
-	ln = a
-	if config != nil {
+	named, isNamed := ln.(*NamedListener)
+	switch {
+	case config != nil:
 		config.NextProtos = protocols(srv, config.NextProtos)
-		ln = tls.NewListener(a, config)
+		err = srv.Serve(tls.NewListener(a, config))
+	case isNamed:
+		defer u.servers.adopt(named, h)()
+		err = srv.Serve(movables{named, h})
+	default:
+		err = srv.Serve(a)
 	}
-	err = srv.Serve(ln)
 	if u.Phase() < Draining { // it broke, or the program called Shutdown
 		a.Close()
 		return err
@@ -78,14 +84,20 @@ func serverTLS(srv *http.Server, certFile, keyFile string) (*tls.Config, error) 
 
 // httpServer is an http.Server that Serve has taken over.
 type httpServer struct {
+	u   *Upgrader
 	srv *http.Server
 	h2  *h2Server // nil where the program has its own way with HTTP/2
+
+	moving atomic.Bool // idle connections go to the next generation
+	mu     sync.Mutex
+	conns  map[*movableConn]bool
 }
 
 // httpServers are those that Serve has taken over. One may serve several listeners.
 type httpServers struct {
-	mu  sync.Mutex
-	all map[*http.Server]*httpServer
+	mu       sync.Mutex
+	all      map[*http.Server]*httpServer
+	adopters map[string]*adopted // by listener
 }
 
 // takeOver makes srv end its connections the right way. HTTP/2 is served apart from it, since Shutdown, which alone
@@ -96,7 +108,8 @@ func (s *httpServers) takeOver(u *Upgrader, srv *http.Server) (*httpServer, erro
 	if h := s.all[srv]; h != nil {
 		return h, nil
 	}
-	h := &httpServer{srv: srv}
+	h := &httpServer{u: u, srv: srv, conns: make(map[*movableConn]bool)}
+	watchConns(srv)
 	handler := srv.Handler
 	if handler == nil {
 		handler = http.DefaultServeMux
@@ -139,7 +152,11 @@ func (u *Upgrader) lastResponses(next http.Handler) http.Handler {
 		select {
 		case <-u.exit:
 			// Not on a request to change protocols: its response needs the header for that.
-			if r.ProtoMajor == 1 && r.Header.Get("Upgrade") == "" {
+			moves := false
+			if c, ok := r.Context().Value(connKey{}).(*movableConn); ok {
+				moves = c.willMove()
+			}
+			if r.ProtoMajor == 1 && r.Header.Get("Upgrade") == "" && !moves {
 				w.Header().Set("Connection", "close")
 			}
 		default:

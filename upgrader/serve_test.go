@@ -199,7 +199,7 @@ func TestServeWaitsForTheSilentAndTheSlow(t *testing.T) {
 	if a := s.ask(silent, silentR); a.generation > 2 { // accepted by the first or by the second
 		t.Errorf("silent: %+v", a)
 	}
-	if a := s.ask(idle, idleR); a.generation != 1 || !a.closes {
+	if a := s.ask(idle, idleR); a.generation != 2 || a.closes {
 		t.Errorf("idle: %+v", a)
 	}
 	response := func(name string, r *bufio.Reader, want string) {
@@ -238,8 +238,11 @@ func TestServeWaitsForTheSilentAndTheSlow(t *testing.T) {
 		t.Errorf("the first generation is %s while a hijacked connection lives", p)
 	}
 	hijacked.Close()
-	for _, c := range []net.Conn{upload, head, stream, waiting} { // their responses had begun, and did not end them
-		c.Close()
+	for name, c := range map[string]*bufio.Reader{"upload": uploadR, "half a head": headR, "stream": streamR, "100": waitingR} {
+		conn := map[string]net.Conn{"upload": upload, "half a head": head, "stream": stream, "100": waiting}[name]
+		if a := s.ask(conn, c); a.generation != 2 || a.closes { // moved when it was idle
+			t.Errorf("%s, second request: %+v", name, a)
+		}
 	}
 
 	tc := tls.Client(handshake, insecure)
@@ -426,13 +429,14 @@ func (h *h2Client) awaitGoAway(t *testing.T) uint32 {
 
 // The last response on a connection arrives whole, though its client has sent more requests behind it and reads slowly.
 func TestServeLastResponseIsWhole(t *testing.T) {
-	s, plain, _ := startServing(t)
-	c, err := net.Dial("tcp", plain)
+	s, _, secure := startServing(t)
+	raw, err := net.Dial("tcp", secure)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	_ = c.(*net.TCPConn).SetReadBuffer(16 << 10)
+	defer raw.Close()
+	_ = raw.(*net.TCPConn).SetReadBuffer(16 << 10)
+	c := tls.Client(raw, insecure)
 	r := bufio.NewReader(c)
 	s.ask(c, r)
 	s.upgrade(2)

@@ -242,6 +242,7 @@ func handler(u *upgrader.Upgrader, counter *int) http.Handler {
 		})
 	})
 	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) { // answers as the body comes in
+		w.Header().Set("Generation", strconv.Itoa(u.Generation()))
 		_ = http.NewResponseController(w).EnableFullDuplex()
 		w.WriteHeader(http.StatusOK)
 		_ = http.NewResponseController(w).Flush()
@@ -550,6 +551,29 @@ type answer struct {
 	status              int
 }
 
+// begin begins a request and waits until it is being served: the connection cannot move until finish.
+func (s *service) begin(c net.Conn) *bufio.Reader {
+	s.t.Helper()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c, "POST /slow HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhe"); err != nil {
+		s.t.Fatal(err)
+	}
+	r := bufio.NewReader(c)
+	if _, err := r.Peek(1); err != nil {
+		s.t.Fatal(err)
+	}
+	return r
+}
+
+// finish ends what begin began, and returns what it was answered with.
+func (s *service) finish(c net.Conn, r *bufio.Reader) answer {
+	s.t.Helper()
+	if _, err := io.WriteString(c, "llo"); err != nil {
+		s.t.Fatal(err)
+	}
+	return s.response(r)
+}
+
 // ask sends one request on a connection.
 func (s *service) ask(c net.Conn, r *bufio.Reader) answer {
 	s.t.Helper()
@@ -557,6 +581,11 @@ func (s *service) ask(c net.Conn, r *bufio.Reader) answer {
 	if _, err := io.WriteString(c, "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello"); err != nil {
 		s.t.Fatal(err)
 	}
+	return s.response(r)
+}
+
+func (s *service) response(r *bufio.Reader) answer {
+	s.t.Helper()
 	resp, err := http.ReadResponse(r, nil)
 	if err != nil {
 		s.t.Fatalf("no response: %v", err)

@@ -41,8 +41,7 @@ func TestSignalsThatReachAnOldGenerationArePassedOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	r := bufio.NewReader(c)
-	s.ask(c, r)
+	r := s.begin(c)
 	s.upgrade(2)
 
 	s.signal(first, syscall.SIGHUP) // to a child
@@ -62,7 +61,7 @@ func TestSignalsThatReachAnOldGenerationArePassedOn(t *testing.T) {
 	s.awaitPhase(0, 4, "stopping")
 	s.awaitPhase(0, 4, "exited")
 	// What reached the old one was no stop of its own.
-	if a := s.ask(c, r); a.status != 503 || !a.closes {
+	if a := s.finish(c, r); a.generation != 1 || a.status != 200 {
 		t.Errorf("the old connection: %+v", a)
 	}
 	if s.pid() == last {
@@ -84,8 +83,7 @@ func TestTermToAllIsGraceful(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		conns[i], readers[i] = c, bufio.NewReader(c)
-		s.ask(c, readers[i])
+		conns[i], readers[i] = c, s.begin(c)
 		if i == 0 {
 			s.upgrade(2)
 		}
@@ -96,7 +94,7 @@ func TestTermToAllIsGraceful(t *testing.T) {
 	s.signal(first, syscall.SIGTERM)
 	s.awaitMsg(0, "passed on to the generation in charge")
 	for i := range conns {
-		if a := s.ask(conns[i], readers[i]); a.generation != i+1 || !a.closes {
+		if a := s.finish(conns[i], readers[i]); a.generation != i+1 || a.status != 200 {
 			t.Errorf("connection %d: %+v", i, a)
 		}
 	}

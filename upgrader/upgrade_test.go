@@ -188,7 +188,7 @@ func TestUnhealthyChildFinishesWhatItAccepted(t *testing.T) {
 	}
 	s.signal(s.childOf(from), syscall.SIGTERM) // it stops, and the parent takes the service back
 	s.awaitMsg(from, "upgrade rolled back")
-	if a := s.ask(c, r); a.generation != 2 || !a.closes {
+	if a := s.ask(c, r); a.generation != 2 || !a.closes { // nobody to move it to
 		t.Errorf("the connection to the child that was refused: %+v", a)
 	}
 	if got := s.get(addr); got != 1 {
@@ -256,7 +256,7 @@ func TestLivingGenerationsAreLimited(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		s.ask(c, bufio.NewReader(c))
+		s.begin(c)
 		pids = append(pids, itoa(s.pid()))
 		s.upgrade(generation + 2)
 	}
@@ -298,7 +298,7 @@ func TestDrainDeadline(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	s.ask(c, bufio.NewReader(c))
+	s.begin(c)
 	s.upgrade(2)
 	l, _ := s.awaitMsg(0, "still open at the end of the drain")
 	for _, want := range []string{`"listener":"web"`, `"connections":1`, `"since":`, `"generation":1`} {
@@ -378,7 +378,7 @@ func TestDeathAfterCommitIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	s.ask(c, bufio.NewReader(c))
+	s.begin(c)
 	l := s.upgrade(2)
 	s.awaitPhase(0, 1, "draining")
 	s.signal(l.PID, syscall.SIGKILL)

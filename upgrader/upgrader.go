@@ -29,6 +29,7 @@ type Upgrader struct {
 	work        work // what a drain waits for, beside connections
 	maintenance maintenance
 	servers     httpServers
+	parcels     parcels
 
 	inherited *inheritance
 	leaseRead *os.File // for our children; the write end lives as long as this process
@@ -120,6 +121,9 @@ func newUpgrader(opts Options, in *inheritance) (*Upgrader, error) {
 		charged: make(chan struct{}), exit: make(chan struct{}), done: make(chan struct{}),
 	}
 	u.observer.tell = opts.OnPhase
+	u.parcels.init()
+	_ = u.parcels.onParcel(kindHTTP, func(p Parcel) error { return u.servers.receive(u.Fds, p) })
+	u.OnHandover(u.servers.handOver)
 	if opts.PIDFile != "" {
 		if err := pidfile.Check(opts.PIDFile, in.parentPID); err != nil {
 			return nil, err
