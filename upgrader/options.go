@@ -80,6 +80,10 @@ type Options struct {
 	// OnMaintenance is told when maintenance mode is switched, and in a child that inherits it switched on.
 	OnMaintenance func(on bool)
 
+	// OwnTicketKeys keeps ServeTLS from setting the keys of TLS session tickets, because the program does. Otherwise
+	// they pass from one generation to the next, so that clients which reconnect after an upgrade resume.
+	OwnTicketKeys bool
+
 	// Logger gets a line for whatever an operator wants to know. Nil is slog.Default.
 	Logger *slog.Logger
 }

@@ -26,7 +26,7 @@ func (u *Upgrader) Serve(srv *http.Server, ln net.Listener) error {
 	return u.serve(srv, ln, nil)
 }
 
-// ServeTLS is Serve over TLS. The files may be empty where srv.TLSConfig has certificates, as in http.Server.ServeTLS.
+// ServeTLS is Serve over TLS. Session tickets stay good across upgrades, see Options.OwnTicketKeys. The files may be empty where srv.TLSConfig has certificates, as in http.Server.ServeTLS.
 func (u *Upgrader) ServeTLS(srv *http.Server, ln net.Listener, certFile, keyFile string) error {
 	config, err := serverTLS(srv, certFile, keyFile)
 	if err != nil {
@@ -48,6 +48,9 @@ func (u *Upgrader) serve(srv *http.Server, ln net.Listener, config *tls.Config) 
 	named, isNamed := ln.(*NamedListener)
 	switch {
 	case config != nil:
+		if err := u.serveTickets(config, a.label); err != nil {
+			return err
+		}
 		config.NextProtos = protocols(srv, config.NextProtos)
 		err = srv.Serve(tls.NewListener(a, config))
 	case isNamed:

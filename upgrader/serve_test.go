@@ -497,3 +497,49 @@ func TestServeStops(t *testing.T) {
 	}
 	s.awaitPhase(0, 1, "exited")
 }
+
+// A client resumes its session with whichever generation it meets, and not on another listener.
+func TestServeTLSResumes(t *testing.T) {
+	s, _, secure := startServing(t)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		config := &tls.Config{
+			InsecureSkipVerify: true, MinVersion: version, MaxVersion: version, ServerName: "test",
+			ClientSessionCache: tls.NewLRUClientSessionCache(4),
+		}
+		handshake := func() bool {
+			t.Helper()
+			c, err := tls.Dial("tcp", secure, config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			s.ask(c, bufio.NewReader(c)) // with TLS 1.3 the ticket comes before the response
+			return c.ConnectionState().DidResume
+		}
+		if handshake() {
+			t.Error("resumed without a session")
+		}
+		if !handshake() {
+			t.Error("does not resume")
+		}
+		for range 3 {
+			last := s.latest()
+			s.upgrade(last + 1)
+			s.awaitPhase(0, last, "draining")
+			if !handshake() {
+				t.Errorf("TLS %x: does not resume after an upgrade", version)
+			}
+		}
+	}
+}
+
+// latest returns the newest generation that has logged anything.
+func (s *service) latest() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := 0
+	for _, l := range s.lines {
+		last = max(last, l.Generation)
+	}
+	return last
+}

@@ -30,6 +30,7 @@ type Upgrader struct {
 	maintenance maintenance
 	servers     httpServers
 	parcels     parcels
+	tickets     ticketKeys
 
 	inherited *inheritance
 	leaseRead *os.File // for our children; the write end lives as long as this process
@@ -148,6 +149,7 @@ func newUpgrader(opts Options, in *inheritance) (*Upgrader, error) {
 		go u.listenUp(in.conn)
 	}
 	u.restoreMaintenance()
+	u.keepTickets()
 	return u, nil
 }
 
