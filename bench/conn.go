@@ -19,12 +19,22 @@ type dialer struct {
 	tls  *tls.Config
 }
 
+// resuming returns a dialer that offers the TLS session of its last connection, as the clients of real servers do.
+func (d dialer) resuming() dialer {
+	if d.tls != nil {
+		d.tls = d.tls.Clone()
+		d.tls.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	}
+	return d
+}
+
 // conn is one connection of a client, used by one goroutine.
 type conn struct {
 	net.Conn // what the client speaks through: the TCP connection, or TLS on it
 	wire     *pollConn
 	br       *bufio.Reader
 	dialled  time.Time
+	resumed  bool // a TLS session from before
 	ctx      context.Context
 	unhook   func() bool
 }
@@ -59,7 +69,7 @@ func (d *dialer) dial(ctx context.Context, deadline time.Time) (*conn, error) {
 			c.drop()
 			return nil, classify(phaseHandshake, err)
 		}
-		c.Conn = secure
+		c.Conn, c.resumed = secure, secure.ConnectionState().DidResume
 	}
 	c.br = readers.Get().(*bufio.Reader)
 	c.br.Reset(c.Conn)

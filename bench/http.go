@@ -38,6 +38,8 @@ type httpAnswer struct {
 
 func (l *httpLane) Name() string { return l.name }
 
+func (l *httpLane) secure() bool { return l.target.TLS != nil }
+
 // Probe sends two requests, on a connection each, and holds the server to what it answered to both from then on.
 func (l *httpLane) Probe(ctx context.Context) (string, error) {
 	addr, err := resolve(ctx, l.target.Addr)

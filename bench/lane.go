@@ -32,6 +32,7 @@ type Result struct {
 	Failure           // Class is OK if the operation succeeded
 	Err     error     // nil if the operation succeeded
 	Opened  int       // connections that were opened for it
+	Resumed bool      // the one that was opened resumed a TLS session
 	Renewed bool      // the one before was closed politely, or seen to be closed before anything was sent
 	Dialled time.Time // when the connection that carried it began to be opened
 	// Generation is what the server called itself in its answer, or "".

@@ -7,7 +7,7 @@ import (
 )
 
 // KeepAlive is the lane of POSTs on connections that stay open. It is called "http keep-alive", or "https keep-alive"
-// if the target has TLS. If the server echoes bodies when it is probed, every echo is compared.
+// if the target has TLS; a client that has to connect again then offers to resume its session. If the server echoes bodies when it is probed, every echo is compared.
 func KeepAlive(target HTTP) Lane {
 	return keepAlive{&httpLane{name: target.scheme() + " keep-alive", method: http.MethodPost, target: target.withDefaults()}}
 }
@@ -17,13 +17,14 @@ type keepAlive struct{ *httpLane }
 func (keepAlive) Persistent() bool { return true }
 
 func (l keepAlive) Client(ctx context.Context, id int) Client {
-	return &keepAliveClient{httpClient: l.client(ctx, id)}
+	return &keepAliveClient{httpClient: l.client(ctx, id), dialer: l.dialer.resuming()}
 }
 
 type keepAliveClient struct {
 	*httpClient
-	on    *conn
-	renew bool // the connection before ended as HTTP/1.1 allows, with nothing lost
+	dialer dialer
+	on     *conn
+	renew  bool // the connection before ended as HTTP/1.1 allows, with nothing lost
 }
 
 func (c *keepAliveClient) Do(seq int64, deadline time.Time) (r Result) {
@@ -41,12 +42,12 @@ func (c *keepAliveClient) Do(seq int64, deadline time.Time) (r Result) {
 	if c.on == nil {
 		renewing := c.renew
 		c.renew = false
-		on, err := c.lane.dialer.dial(c.ctx, deadline)
+		on, err := c.dialer.dial(c.ctx, deadline)
 		if err != nil {
 			return r.end(err)
 		}
 		c.on = on
-		r.Opened, r.Renewed = 1, renewing
+		r.Opened, r.Renewed, r.Resumed = 1, renewing, on.resumed
 	}
 	r.Dialled = c.on.dialled
 	c.compose(seq)

@@ -24,6 +24,7 @@ type shard struct {
 // tally is what a shard holds, and what all of a lane's shards add up to.
 type tally struct {
 	done, ok, opened, renewed int64
+	resumed                   int64 // of opened
 	failures                  map[Failure]failed
 	late                      int64 // began too late, and it was the client's doing
 	latest                    time.Duration
@@ -92,6 +93,9 @@ func (t *tally) connections(r Result) {
 	if r.Renewed {
 		t.renewed++
 	}
+	if r.Resumed {
+		t.resumed++
+	}
 }
 
 func (t *tally) fail(why Failure, sample string) {
@@ -121,6 +125,7 @@ func (r *recorder) total() tally {
 		sum.ok += s.ok
 		sum.opened += s.opened
 		sum.renewed += s.renewed
+		sum.resumed += s.resumed
 		sum.late += s.late
 		sum.latest = max(sum.latest, s.latest)
 		sum.steady.merge(s.steady)

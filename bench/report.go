@@ -54,6 +54,10 @@ type LaneReport struct {
 	// before anything was sent on it that could be lost.
 	Reopened int64 `json:"connections_reopened"`
 
+	// Handshakes counts TLS handshakes: full ones, and those that resumed a session. Both are 0 without TLS.
+	HandshakesFull    int64 `json:"tls_handshakes_full"`
+	HandshakesResumed int64 `json:"tls_handshakes_resumed"`
+
 	Failures []FailureCount `json:"failures"` // by falling count
 
 	// Latency of the operations that succeeded, from when they were due.

@@ -10,7 +10,7 @@ import (
 // TestSchema pins the JSON's names: whoever reads them depends on them.
 func TestSchema(t *testing.T) {
 	const want = `version started duration_s rate_per_lane_per_s conns_per_lane timeout_s client_wait_p99_ms interrupted lanes[name operations ok ` +
-		`lost allowed allowed_because client_limited late latest_start_ms connections_opened connections_reopened ` +
+		`lost allowed allowed_because client_limited late latest_start_ms connections_opened connections_reopened tls_handshakes_full tls_handshakes_resumed ` +
 		`failures[class errno count sample] latency_steady[count p50_ms p99_ms p999_ms max_ms] ` +
 		`latency_upgrading[count p50_ms p99_ms p999_ms max_ms]] upgrades[number at_s triggered_ms serving_ms pid_file_ms ` +
 		`from_generation to_generation from_pid to_pid lost error] lost_before_upgrades verdict[pass void requests lost ` +

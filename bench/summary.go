@@ -48,6 +48,9 @@ func (l *laneRun) summary(allow []Allowance) LaneReport {
 		Steady:      sum.steady.latency(),
 		Upgrading:   sum.upgrading.latency(),
 	}
+	if t, ok := l.Lane.(interface{ secure() bool }); ok && t.secure() {
+		lane.HandshakesFull, lane.HandshakesResumed = sum.opened-sum.resumed, sum.resumed
+	}
 	for why, f := range sum.failures {
 		lane.Failures = append(lane.Failures, FailureCount{why, f.count, f.sample})
 		if why.Class.ClientsOwn() {

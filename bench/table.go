@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -10,7 +11,12 @@ import (
 // WriteTable writes a report's lanes as one table for people. Latencies are in milliseconds.
 func WriteTable(w io.Writer, r Report) error {
 	upgraded := len(r.Upgrades) > 0
-	head := []string{"lane", "requests", "lost", "reopened", "p50 ms", "p99", "p99.9", "max"}
+	secure := slices.ContainsFunc(r.Lanes, func(l LaneReport) bool { return l.HandshakesFull > 0 })
+	head := []string{"lane", "requests", "lost", "reopened"}
+	if secure {
+		head = append(head, "full TLS", "resumed")
+	}
+	head = append(head, "p50 ms", "p99", "p99.9", "max")
 	if upgraded {
 		head = append(head, "upgrading: p50", "p99", "p99.9", "max")
 	}
@@ -18,6 +24,9 @@ func WriteTable(w io.Writer, r Report) error {
 	rows := [][]string{head}
 	for _, l := range r.Lanes {
 		row := []string{l.Name, thousands(l.Operations), thousands(l.Lost), thousands(l.Reopened)}
+		if secure {
+			row = append(row, l.handshakes()...)
+		}
 		row = append(row, l.Steady.cells()...)
 		if upgraded {
 			row = append(row, l.Upgrading.cells()...)
@@ -53,6 +62,13 @@ func writeColumns(w io.Writer, rows [][]string) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func (l LaneReport) handshakes() []string {
+	if l.HandshakesFull+l.HandshakesResumed == 0 {
+		return []string{"-", "-"}
+	}
+	return []string{thousands(l.HandshakesFull), thousands(l.HandshakesResumed)}
 }
 
 func (l Latency) cells() []string {
