@@ -24,6 +24,7 @@ type httpJourney struct {
 
 // send moves a connection to the generation in charge. The caller's descriptor stays open.
 func (h *httpServer) send(c *TrackedConn, j httpJourney) error {
+	defer h.u.parcels.slot()() // before there is a descriptor more for each of very many connections
 	file, err := dupConn(c, "connection")
 	if err != nil {
 		return err
@@ -34,9 +35,9 @@ func (h *httpServer) send(c *TrackedConn, j httpJourney) error {
 		return err
 	}
 	parcel := Parcel{Kind: kindHTTP, Data: data, Files: []*os.File{file}}
-	err = h.u.SendParcel(parcel)
+	err = h.u.sendParcel(parcel)
 	if errors.Is(err, ErrReceiverGone) { // it may have been replaced itself a moment ago
-		err = h.u.SendParcel(parcel)
+		err = h.u.sendParcel(parcel)
 	}
 	return err
 }
@@ -55,16 +56,16 @@ func (h *httpServer) forget(c *movableConn) {
 
 // handOver moves every connection that is idle now; the others follow when they are.
 func (h *httpServer) handOver() {
+	h.moving.Store(true)
 	h.mu.Lock()
 	conns := make([]*movableConn, 0, len(h.conns))
 	for c := range h.conns {
 		conns = append(conns, c)
-		c.mayMove() // an earlier upgrade may have been rolled back
 	}
 	h.mu.Unlock()
-	h.moving.Store(true)
 	var moving []<-chan struct{}
 	for _, c := range conns {
+		c.mayMove() // an earlier upgrade may have been rolled back
 		if done := c.nudge(); done != nil {
 			moving = append(moving, done)
 		}

@@ -57,10 +57,13 @@ func newMovable(c *TrackedConn, h *httpServer, listener string, a *adoption) *mo
 	return m
 }
 
-// canMove tells whether a Read of n bytes is one in which the connection can move.
-func (c *movableConn) canMove(n int) bool {
-	return c.idle && !c.hijacked && !c.stays && n == wholeBuffer && (!c.served || c.deadlines == 1)
+// rests tells whether a Read of n bytes is one in which the connection can move.
+func (c *movableConn) rests(n int) bool {
+	return c.idle && !c.hijacked && n == wholeBuffer && (!c.served || c.deadlines == 1)
 }
+
+// moves tells whether it is to move now, in a Read in which it can.
+func (c *movableConn) moves() bool { return c.h.moving.Load() && !c.stays }
 
 func (c *movableConn) Read(b []byte) (int, error) {
 	for {
@@ -69,15 +72,15 @@ func (c *movableConn) Read(b []byte) (int, error) {
 			c.mu.Unlock()
 			return 0, io.EOF
 		}
-		can := c.canMove(len(b))
-		if can && c.h.moving.Load() {
+		rests := c.rests(len(b))
+		if rests && c.moves() {
 			c.mu.Unlock()
 			if c.move() {
 				return 0, io.EOF
 			}
 			continue
 		}
-		c.waiting = can
+		c.waiting = rests
 		c.mu.Unlock()
 
 		n, err := c.TrackedConn.Read(b)
@@ -93,10 +96,10 @@ func (c *movableConn) Read(b []byte) (int, error) {
 			c.applyDeadline()
 		}
 		again := n == 0 && (err == nil || nudged != nil && errors.Is(err, os.ErrDeadlineExceeded))
-		can = again && c.canMove(len(b)) && c.h.moving.Load()
+		move := again && c.rests(len(b)) && c.moves()
 		c.mu.Unlock()
 
-		if can && c.move() {
+		if move && c.move() {
 			err, again = io.EOF, false
 		}
 		if nudged != nil {

@@ -72,6 +72,12 @@ func (u *Upgrader) SendParcel(p Parcel) error {
 		return fmt.Errorf("parcel %q: %d bytes and %d files are more than %d and %d",
 			p.Kind, len(p.Data), len(p.Files), MaxParcelData, MaxParcelFiles)
 	}
+	defer u.parcels.slot()()
+	return u.sendParcel(p)
+}
+
+// sendParcel is SendParcel for those who have a slot.
+func (u *Upgrader) sendParcel(p Parcel) error {
 	u.linkMu.Lock()
 	down := u.down
 	u.linkMu.Unlock()
@@ -123,9 +129,13 @@ func (p *parcels) onParcel(kind string, receive func(Parcel) error) error {
 	return nil
 }
 
-func (p *parcels) send(to *control.Conn, parcel Parcel) error {
+// slot waits for one of the parcels that may be under way. Its holder may open the files for it, and releases it.
+func (p *parcels) slot() (release func()) {
 	p.window <- struct{}{}
-	defer func() { <-p.window }()
+	return func() { <-p.window }
+}
+
+func (p *parcels) send(to *control.Conn, parcel Parcel) error {
 	id, result, err := p.expect(to)
 	if err != nil {
 		return err
