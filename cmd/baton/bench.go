@@ -54,7 +54,7 @@ not keep its schedule; 2 the command line is wrong.`
 }
 
 // drainTimeout is how long the demo's old generations may hold connections. It is short of three intervals, so that
-// the run sees what happens then.
+// the run would see one that had not moved.
 const drainTimeout = 5 * time.Second
 
 // Validate is called by kong, which puts the error on one line.
@@ -232,11 +232,6 @@ func (b *benchCmd) driveDemo(ctx context.Context, complaints, people io.Writer) 
 	if err := b.aim(targets{demo.HTTP, demo.HTTPS, demo.TCP, demo.PIDFile}, true); err != nil {
 		return got, err
 	}
-	b.plan.Allow = []bench.Allowance{{
-		Lane:    "tcp long",
-		Classes: bench.ConnectionEnded(),
-		Because: "cut by the drain deadline, allowed until live handover",
-	}}
 	return b.drive(ctx, people)
 }
 

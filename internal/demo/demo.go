@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -27,6 +28,10 @@ const GenerationHeader = "Baton-Generation"
 
 // Run serves until the process was replaced or stopped, and returns what it should exit with.
 func Run(ctx context.Context, c Config) error {
+	log := c.Upgrader.Logger
+	if log == nil {
+		log = slog.Default()
+	}
 	return upgrader.Run(ctx, c.Upgrader, func(u *upgrader.Upgrader) error {
 		bound := make(map[string]net.Addr)
 		open := func(name, address string, p upgrader.Protocol) (net.Listener, error) {
@@ -60,7 +65,9 @@ func Run(ctx context.Context, c Config) error {
 			if err != nil {
 				return err
 			}
-			u.Go(func() error { return echo(ln) })
+			if err := serveEcho(u, log, ln); err != nil {
+				return err
+			}
 		}
 		if c.Ready != nil && !u.HasParent() {
 			go func() {
@@ -101,24 +108,6 @@ func handler(generation int) http.Handler {
 			http.Error(w, "GET answers ok, POST echoes", http.StatusMethodNotAllowed)
 		}
 	})
-}
-
-// echo sends back what it gets, on every connection until the client closes it.
-func echo(ln net.Listener) error {
-	for {
-		c, err := ln.Accept()
-		if err != nil {
-			if ne, ok := err.(net.Error); ok && ne.Temporary() { //nolint:staticcheck // what net/http does: a full fd table passes
-				time.Sleep(10 * time.Millisecond)
-				continue
-			}
-			return err
-		}
-		go func() {
-			defer c.Close()
-			_, _ = io.Copy(c, c)
-		}()
-	}
 }
 
 func tlsConfig(u *upgrader.Upgrader) (*tls.Config, error) {
