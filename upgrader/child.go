@@ -2,6 +2,7 @@ package upgrader
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -18,6 +19,10 @@ func (u *Upgrader) listenUp(conn *control.Conn) {
 	isParent := conn == u.inherited.conn
 	for {
 		m, err := conn.Receive()
+		if errors.Is(err, control.ErrLostFiles) && m.Kind == control.Parcel {
+			_ = u.parcels.arrive(conn, m, err)
+			continue
+		}
 		if err != nil {
 			u.forgetUp(conn)
 			if isParent {
@@ -29,7 +34,7 @@ func (u *Upgrader) listenUp(conn *control.Conn) {
 		case m.Kind == control.Pass:
 			u.passedOn(m)
 		case m.Kind == control.Parcel:
-			if err := u.parcels.receive(conn, m); err != nil {
+			if err := u.parcels.arrive(conn, m, nil); err != nil {
 				u.log.Warn("receive a parcel", "err", err)
 			}
 			continue // the files are the receiver's

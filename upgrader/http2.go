@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 net/http has no way to say GOAWAY in two steps, and x/net has no way that is not deprecated
+
 package upgrader
 
 import (

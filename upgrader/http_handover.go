@@ -3,8 +3,6 @@ package upgrader
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -24,23 +22,21 @@ type httpJourney struct {
 
 // send moves a connection to the generation in charge. The caller's descriptor stays open.
 func (h *httpServer) send(c *TrackedConn, j httpJourney) error {
+	data, err := json.Marshal(j)
+	if err != nil {
+		return err
+	}
 	defer h.u.parcels.slot()() // before there is a descriptor more for each of very many connections
 	file, err := dupConn(c, "connection")
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	data, err := json.Marshal(j)
-	if err != nil {
-		return err
-	}
-	parcel := Parcel{Kind: kindHTTP, Data: data, Files: []*os.File{file}}
-	err = h.u.sendParcel(parcel)
-	if errors.Is(err, ErrReceiverGone) { // it may have been replaced itself a moment ago
-		err = h.u.sendParcel(parcel)
-	}
-	return err
+	return h.u.sendParcel(Parcel{Kind: kindHTTP, Data: data, Files: []*os.File{file}})
 }
+
+// moving tells whether connections go to the next generation.
+func (h *httpServer) moving() bool { return h.u.parcels.leaving.Load() }
 
 func (h *httpServer) remember(c *movableConn) {
 	h.mu.Lock()
@@ -54,25 +50,31 @@ func (h *httpServer) forget(c *movableConn) {
 	delete(h.conns, c)
 }
 
-// handOver moves every connection that is idle now; the others follow when they are.
+// handOver moves every connection that is idle now; the others follow when they are. It takes them a few at a time: those
+// that wait for their turn are served meanwhile.
 func (h *httpServer) handOver() {
-	h.moving.Store(true)
 	h.mu.Lock()
 	conns := make([]*movableConn, 0, len(h.conns))
 	for c := range h.conns {
 		conns = append(conns, c)
 	}
 	h.mu.Unlock()
-	var moving []<-chan struct{}
+	turns := make(chan struct{}, inFlight)
+	var moving sync.WaitGroup
 	for _, c := range conns {
+		turns <- struct{}{}
 		c.mayMove() // an earlier upgrade may have been rolled back
-		if done := c.nudge(); done != nil {
-			moving = append(moving, done)
+		done := c.nudge()
+		if done == nil {
+			<-turns
+			continue
 		}
+		moving.Go(func() {
+			<-done
+			<-turns
+		})
 	}
-	for _, done := range moving {
-		<-done
-	}
+	moving.Wait()
 }
 
 func (s *httpServers) each(do func(*httpServer)) {
@@ -91,11 +93,6 @@ func (s *httpServers) each(do func(*httpServer)) {
 
 func (s *httpServers) handOver() { s.each((*httpServer).handOver) }
 
-// takeBack lets connections stay, after a rollback.
-func (s *httpServers) takeBack() {
-	s.each(func(h *httpServer) { h.moving.Store(false) })
-}
-
 // movables gives net/http connections that can move, as they are accepted.
 type movables struct {
 	*NamedListener
@@ -108,101 +105,6 @@ func (m movables) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	return newMovable(c.(*TrackedConn), m.h, m.Name(), nil), nil
-}
-
-// adopted is a listener of the connections that come from the parent.
-type adopted struct {
-	ln    *NamedListener
-	h     *httpServer
-	conns chan net.Conn
-	ended chan struct{}
-	once  sync.Once
-}
-
-func (a *adopted) Accept() (net.Conn, error) {
-	select {
-	case c := <-a.conns:
-		return c, nil
-	case <-a.ended:
-		return nil, net.ErrClosed
-	}
-}
-
-func (a *adopted) Addr() net.Addr { return a.ln.Addr() }
-
-func (a *adopted) Close() error {
-	a.once.Do(func() { close(a.ended) })
-	return nil
-}
-
-// adopt has srv serve what the parent sends for ln, until the returned function is called.
-func (s *httpServers) adopt(ln *NamedListener, h *httpServer) (stop func()) {
-	a := &adopted{ln: ln, h: h, conns: make(chan net.Conn), ended: make(chan struct{})}
-	s.mu.Lock()
-	if s.adopters == nil {
-		s.adopters = make(map[string]*adopted)
-	}
-	s.adopters[ln.Name()] = a
-	s.mu.Unlock()
-	go func() { _ = h.srv.Serve(a) }()
-	return func() {
-		s.mu.Lock()
-		if s.adopters[ln.Name()] == a {
-			delete(s.adopters, ln.Name())
-		}
-		s.mu.Unlock()
-		a.Close()
-	}
-}
-
-// adopterWait is how long a parcel waits for a program that has said that it is ready to call Serve.
-const adopterWait = 2 * time.Second
-
-func (s *httpServers) adopter(f *Fds, listener string) *adopted {
-	for deadline := time.Now().Add(adopterWait); ; time.Sleep(time.Millisecond) {
-		s.mu.Lock()
-		a := s.adopters[listener]
-		s.mu.Unlock()
-		if a != nil || !f.has(listener) || time.Now().After(deadline) {
-			return a
-		}
-	}
-}
-
-// receive takes in a connection from the parent.
-func (s *httpServers) receive(f *Fds, p Parcel) error {
-	var j httpJourney
-	if err := json.Unmarshal(p.Data, &j); err != nil || len(p.Files) != 1 {
-		return fmt.Errorf("an HTTP connection with %d files, %w", len(p.Files), err)
-	}
-	a := s.adopter(f, j.Listener)
-	if a == nil {
-		return fmt.Errorf("nobody serves listener %q", j.Listener)
-	}
-	nc, err := net.FileConn(p.Files[0])
-	if err != nil {
-		return err
-	}
-	a.ln.setKeepAlive(nc)
-	tracked := a.ln.conns.track(nc)
-	now := time.Now()
-	life := &adoption{since: now}
-	if j.Served {
-		life.newlines = 4
-	}
-	if j.Idle > 0 {
-		life.until = now.Add(j.Idle)
-	}
-	c := newMovable(tracked, a.h, j.Listener, life)
-	select {
-	case a.conns <- c:
-		p.Files[0].Close()
-		return nil
-	case <-a.ended:
-		a.h.forget(c)
-		_ = tracked.abort()
-		return fmt.Errorf("listener %q is not served any more", j.Listener)
-	}
 }
 
 // connKey is where a request's context has its connection, if that can move.

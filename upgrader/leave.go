@@ -58,6 +58,7 @@ func (u *Upgrader) drain() {
 	close(u.exit)
 	epoch := u.machine.epoch
 	go func() {
+		u.parcels.settle() // no connection comes uncounted
 		all := u.Fds.watched()
 		for _, a := range all {
 			a.waitEmptied()
@@ -170,11 +171,23 @@ func (u *Upgrader) setDown(conn *control.Conn, pid int) {
 	u.livePID.Store(int64(pid))
 }
 
+// replacedBy makes the child the one that signals and parcels go to: unless it was replaced itself before this process
+// came to hear of its commit.
+func (u *Upgrader) replacedBy(c *childProcess) {
+	u.linkMu.Lock()
+	defer u.linkMu.Unlock()
+	if u.replacers[c.conn] {
+		return
+	}
+	u.down, u.downPID = c.conn, c.processID()
+	u.livePID.Store(int64(u.downPID))
+}
+
 // hearDown hears the generation in charge.
 func (u *Upgrader) hearDown(from *control.Conn, m control.Message) {
 	switch m.Kind {
 	case control.Successor:
-		u.succeeded(m)
+		u.succeeded(from, m)
 	case control.ParcelAck:
 		u.parcels.acked(from, m)
 	default:
@@ -183,7 +196,7 @@ func (u *Upgrader) hearDown(from *control.Conn, m control.Message) {
 }
 
 // succeeded hears that the generation which replaced this one has been replaced too, and by which.
-func (u *Upgrader) succeeded(m control.Message) {
+func (u *Upgrader) succeeded(from *control.Conn, m control.Message) {
 	var who control.Greeting
 	if err := control.Decode(m, &who); err != nil || len(m.Files) != 1 {
 		closeFiles(m.Files)
@@ -196,6 +209,12 @@ func (u *Upgrader) succeeded(m control.Message) {
 	}
 	u.parcels.hear(conn)
 	u.setDown(conn, who.PID)
+	u.linkMu.Lock()
+	if u.replacers == nil {
+		u.replacers = make(map[*control.Conn]bool)
+	}
+	u.replacers[from] = true
+	u.linkMu.Unlock()
 	go func() {
 		defer conn.Close()
 		defer u.parcels.gone(conn) // it ends with the process

@@ -88,7 +88,7 @@ func TestMachineUpgrades(t *testing.T) {
 		if m.read() != Probation {
 			t.Fatalf("in %v before the probation has passed", m.read())
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if err := <-result; err != nil {
 			t.Fatal(err)
 		}
@@ -143,7 +143,7 @@ func TestMachineTimeouts(t *testing.T) {
 				if m.read() == Serving || s.kills.Load() > 0 {
 					t.Fatalf("gave up early: in %v", m.read())
 				}
-				time.Sleep(2)
+				time.Sleep(2 * time.Nanosecond)
 				synctest.Wait()
 				if m.read() != test.want {
 					t.Fatalf("in %v, want %v", m.read(), test.want)

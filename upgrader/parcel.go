@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 // Parcel is something live on its way to the next generation: a connection that an application serves, with whatever it
 // needs to be served on.
 type Parcel struct {
-	// Kind says who receives it; see [Upgrader.OnParcel].
+	// Kind says who receives it; see [Upgrader.OnParcel]. It does not start with "baton/".
 	Kind string
 
 	// Data is what the files need beside them: at most MaxParcelData bytes.
@@ -38,19 +39,31 @@ var (
 	// ErrNoReceiver says that there is no generation to send to, or that it does not know the kind.
 	ErrNoReceiver = errors.New("upgrader: nobody receives parcels of this kind")
 
-	// ErrReceiverGone says that the next generation died before it had the parcel.
+	// ErrReceiverGone says that the next generation died before it had the parcel. Its process has ended: nobody else
+	// has the files.
 	ErrReceiverGone = errors.New("upgrader: the receiver of the parcel has gone")
 )
 
 // OnParcel has receive called with every parcel of a kind that the parent sends, after this process is in charge. It
-// must be called before Ready. Parcels come one at a time: receive should take the files over and return. An error
-// refuses the parcel; the parent then goes on with it, and the files are closed here. A kind that starts with "baton/"
-// is refused.
+// must be called before Ready. Parcels come one at a time, and those of one sender that waits for each in their order:
+// receive should take the files over and return. An error refuses the parcel; the parent then goes on with it, and the
+// files are closed here. A panic ends this process; during the handover, the parent then takes the service back.
+//
+// Older generations may send parcels as long as they live. Once this process is itself being replaced, they go to the
+// one in charge: when OnHandover calls, what receive has taken in is all that there will be, unless the upgrade is
+// rolled back.
 func (u *Upgrader) OnParcel(kind string, receive func(Parcel) error) error {
+	if err := checkKind(kind); err != nil {
+		return err
+	}
+	return u.parcels.onParcel(kind, receive)
+}
+
+func checkKind(kind string) error {
 	if kind == "" || len(kind) > maxName || strings.HasPrefix(kind, "baton/") {
 		return fmt.Errorf("parcel kind %q: it has 1 to %d bytes and does not start with baton/", kind, maxName)
 	}
-	return u.parcels.onParcel(kind, receive)
+	return nil
 }
 
 // OnHandover has fn called when the child is in charge, to send it what can move. This process begins to drain when fn
@@ -68,6 +81,9 @@ func (u *Upgrader) OnHandover(fn func()) {
 // After nil, the files are the receiver's: the caller closes its own. After an error they are not, and the caller goes
 // on with them.
 func (u *Upgrader) SendParcel(p Parcel) error {
+	if err := checkKind(p.Kind); err != nil {
+		return err
+	}
 	if len(p.Data) > MaxParcelData || len(p.Files) > MaxParcelFiles {
 		return fmt.Errorf("parcel %q: %d bytes and %d files are more than %d and %d",
 			p.Kind, len(p.Data), len(p.Files), MaxParcelData, MaxParcelFiles)
@@ -78,22 +94,43 @@ func (u *Upgrader) SendParcel(p Parcel) error {
 
 // sendParcel is SendParcel for those who have a slot.
 func (u *Upgrader) sendParcel(p Parcel) error {
-	u.linkMu.Lock()
-	down := u.down
-	u.linkMu.Unlock()
-	if down == nil {
-		return ErrNoReceiver
+	var tried *control.Conn
+	var err error
+	for {
+		u.linkMu.Lock()
+		down := u.down
+		u.linkMu.Unlock()
+		switch {
+		case down == nil && tried == nil:
+			return ErrNoReceiver
+		case down == nil || down == tried:
+			return err
+		}
+		err = u.parcels.send(down, p)
+		if !errors.Is(err, ErrReceiverGone) && !errors.Is(err, errLeaving) {
+			return err
+		}
+		tried = down // it may have been replaced itself a moment ago, and then we have been told by whom
 	}
-	return u.parcels.send(down, p)
 }
 
 // parcels is both ends of the traffic in them.
 type parcels struct {
+	charged <-chan struct{} // closed when this process is in charge
+	ended   <-chan struct{} // closed when it finishes
+
+	// leaving is set while the next generation is in charge: parcels go there.
+	leaving atomic.Bool
+
 	mu        sync.Mutex
 	receivers map[string]func(Parcel) error
 	sources   []func()
 	id        uint64
 	waiting   map[*control.Conn]map[uint64]chan<- error
+	arrived   []arrival // to be received one at a time
+	busy      bool      // somebody does that
+
+	receiving sync.RWMutex // read-locked while a parcel is received
 
 	window chan struct{} // bounds what is under way: see inFlight
 }
@@ -102,10 +139,20 @@ type parcels struct {
 // a user (ETOOMANYREFS, unix(7)).
 const inFlight = 128
 
-func (p *parcels) init() { p.window = make(chan struct{}, inFlight) }
+func (p *parcels) init(charged, ended <-chan struct{}) {
+	p.window = make(chan struct{}, inFlight)
+	p.charged, p.ended = charged, ended
+}
 
-// handOver lets everybody send what can move.
+// leave sends parcels of older generations on to the next one, from now on.
+func (p *parcels) leave() { p.leaving.Store(true) }
+
+// stay takes leave back, after a rollback.
+func (p *parcels) stay() { p.leaving.Store(false) }
+
+// handOver lets everybody send what can move. It follows leave.
 func (p *parcels) handOver() {
+	p.settle()
 	p.mu.Lock()
 	sources := slices.Clone(p.sources)
 	p.mu.Unlock()
@@ -146,9 +193,12 @@ func (p *parcels) send(to *control.Conn, parcel Parcel) error {
 		time.Sleep(5 * time.Millisecond)
 		err = to.Send(m)
 	}
-	if err != nil {
-		// A frame that was not written whole was not received: the receiver reads nothing after a broken one.
-		p.answer(to, id, fmt.Errorf("%w: %w", ErrReceiverGone, err))
+	if err != nil { // a frame that was not written whole was not received: nothing is read after a broken one
+		err = fmt.Errorf("send parcel %q: %w", parcel.Kind, err)
+		if hungUp(err) {
+			err = fmt.Errorf("%w: %w", ErrReceiverGone, err)
+		}
+		p.answer(to, id, err)
 	}
 	return <-result
 }
@@ -206,55 +256,10 @@ func (p *parcels) acked(from *control.Conn, m control.Message) {
 	case "":
 	case noReceiver:
 		err = ErrNoReceiver
+	case isLeaving:
+		err = errLeaving
 	default:
-		err = fmt.Errorf("the next generation refused the parcel: %s", reason)
+		err = fmt.Errorf("the next generation did not take the parcel: %s", reason)
 	}
 	p.answer(from, binary.BigEndian.Uint64(m.Payload), err)
-}
-
-const noReceiver = "no receiver"
-
-// receive passes a parcel to its receiver, and answers.
-func (p *parcels) receive(from *control.Conn, m control.Message) error {
-	id, parcel, err := parseParcel(m.Payload)
-	if err != nil {
-		closeFiles(m.Files)
-		return err
-	}
-	parcel.Files = m.Files
-	p.mu.Lock()
-	receive := p.receivers[parcel.Kind]
-	p.mu.Unlock()
-	reason := noReceiver
-	if receive != nil {
-		reason = ""
-		if err := receive(parcel); err != nil {
-			reason = err.Error()
-			reason = reason[:min(len(reason), 1<<10)]
-		}
-	}
-	if reason != "" {
-		closeFiles(m.Files)
-	}
-	answer := append(binary.BigEndian.AppendUint64(nil, id), reason...)
-	return from.Send(control.Message{Kind: control.ParcelAck, Payload: answer})
-}
-
-func appendParcel(b []byte, id uint64, p Parcel) []byte {
-	b = binary.BigEndian.AppendUint64(b, id)
-	b = binary.AppendUvarint(b, uint64(len(p.Kind)))
-	return append(append(b, p.Kind...), p.Data...)
-}
-
-func parseParcel(b []byte) (uint64, Parcel, error) {
-	if len(b) < 8 {
-		return 0, Parcel{}, fmt.Errorf("%w: a parcel of %d bytes", control.ErrFrame, len(b))
-	}
-	id := binary.BigEndian.Uint64(b)
-	size, n := binary.Uvarint(b[8:])
-	if n <= 0 || size > uint64(len(b)-8-n) {
-		return 0, Parcel{}, fmt.Errorf("%w: a parcel without its kind", control.ErrFrame)
-	}
-	rest := b[8+n:]
-	return id, Parcel{Kind: string(rest[:size]), Data: rest[size:]}, nil
 }

@@ -137,10 +137,11 @@ func (u *Upgrader) handOver() {
 	u.replaced = time.Now()
 	u.inCharge = false
 	u.parcels.hear(c.conn)
-	u.setDown(c.conn, c.processID())
+	u.replacedBy(c)
 	for _, s := range c.successors {
 		s.introduce(u.generation+1, c.processID())
 	}
+	u.parcels.leave() // older generations have heard of the successor before they hear of this
 	u.notify(fmt.Sprintf("MAINPID=%d", c.processID()))
 	u.log.Info("child is in charge", "child", c.processID())
 	epoch := u.machine.epoch
@@ -155,7 +156,7 @@ func (u *Upgrader) rollBack(from Phase, cause error) {
 	u.Fds.resume() // first of all
 	u.inCharge = true
 	u.setDown(nil, 0)
-	u.servers.takeBack()
+	u.parcels.stay()
 	if from == Committing || from == HandingOver {
 		u.restorePIDFile()
 	}

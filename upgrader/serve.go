@@ -8,17 +8,17 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
 // Serve serves srv on ln until this process is replaced or stopped, and every connection is finished. It takes over
 // srv, and closes ln. It returns nil then, or what http.Server.Serve fails with.
 //
-// When the process is replaced, no request is answered by closing: HTTP/1 connections end with "Connection: close" at
-// their next response, HTTP/2 connections with GOAWAY, hijacked ones when they are closed. Connections that were
-// accepted and have not spoken yet are served. What is left at Options.DrainTimeout is closed. When the service stops,
-// idle connections are closed after a second.
+// When the process is replaced, plain HTTP/1.1 connections of a *NamedListener move to the next generation as soon as
+// they wait for a request, also those that have never spoken, and keep their remaining idle time. ConnState tells of
+// StateClosed here, and of StateNew there. For all others no request is answered by closing: HTTP/1 connections end
+// with "Connection: close" at their next response, HTTP/2 connections with GOAWAY, hijacked ones when they are closed.
+// What is left at Options.DrainTimeout is closed. When the service stops, idle connections are closed after a second.
 //
 // ln may be a *NamedListener, one that is wrapped around it, or any other listener; a deadline must be able to
 // interrupt its Accept, as it can those of package net.
@@ -53,7 +53,7 @@ func (u *Upgrader) serve(srv *http.Server, ln net.Listener, config *tls.Config) 
 		}
 		config.NextProtos = protocols(srv, config.NextProtos)
 		err = srv.Serve(tls.NewListener(a, config))
-	case isNamed:
+	case isNamed && waitsAsAssumed():
 		defer u.servers.adopt(named, h)()
 		err = srv.Serve(movables{named, h})
 	default:
@@ -91,16 +91,16 @@ type httpServer struct {
 	srv *http.Server
 	h2  *h2Server // nil where the program has its own way with HTTP/2
 
-	moving atomic.Bool // idle connections go to the next generation
-	mu     sync.Mutex
-	conns  map[*movableConn]bool
+	mu    sync.Mutex
+	conns map[*movableConn]bool
 }
 
 // httpServers are those that Serve has taken over. One may serve several listeners.
 type httpServers struct {
-	mu       sync.Mutex
-	all      map[*http.Server]*httpServer
-	adopters map[string]*adopted // by listener
+	mu        sync.Mutex
+	all       map[*http.Server]*httpServer
+	adopters  map[string]*adopted // by listener
+	firstWait time.Time           // when the first connection from the parent came
 }
 
 // takeOver makes srv end its connections the right way. HTTP/2 is served apart from it, since Shutdown, which alone

@@ -1,3 +1,7 @@
+//lint:file-ignore SA1019 the client that speaks nothing but HTTP/2 is in x/net
+
+//go:build unix
+
 package upgrader_test
 
 import (

@@ -1,3 +1,5 @@
+//go:build unix
+
 package upgrader_test
 
 import (
@@ -57,6 +59,9 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	case "ExampleUpgrader_Go":
 		ExampleUpgrader_Go()
+		os.Exit(0)
+	case "ExampleUpgrader_SendParcel":
+		ExampleUpgrader_SendParcel()
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
@@ -206,12 +211,19 @@ func (s settings) setup(u *upgrader.Upgrader) error {
 	srv := &http.Server{Handler: handler(u, &counter), ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, connKey{}, c)
 	}}
+	s.spoilHandover(u, srv)
+	if err := s.passSessions(u); err != nil {
+		return err
+	}
 	for _, l := range s.Listeners {
 		ln, err := u.ListenNamed(l.Name, l.Network, l.Address, upgrader.HTTP)
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(os.Stderr, `{"msg":"bound","name":%q,"addr":%q,"inherited":%v}`+"\n", l.Name, ln.Addr(), ln.Inherited())
+		if s.Fault == "serves nothing" {
+			continue
+		}
 		if l.Name == "secure" {
 			u.Go(func() error { return u.ServeTLS(srv, ln, s.PIDFile+".crt", s.PIDFile+".key") })
 		} else {

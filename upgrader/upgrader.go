@@ -60,8 +60,9 @@ type Upgrader struct {
 	linkMu    sync.Mutex
 	down      *control.Conn // to the generation in charge, once that is not this one
 	downPID   int
-	up        []*control.Conn // to the parent and older generations
-	dismissed []*childProcess // given up, not gone yet
+	replacers map[*control.Conn]bool // generations that have told us by whom they were replaced
+	up        []*control.Conn        // to the parent and older generations
+	dismissed []*childProcess        // given up, not gone yet
 
 	handlesSignals atomic.Bool
 
@@ -122,7 +123,7 @@ func newUpgrader(opts Options, in *inheritance) (*Upgrader, error) {
 		charged: make(chan struct{}), exit: make(chan struct{}), done: make(chan struct{}),
 	}
 	u.observer.tell = opts.OnPhase
-	u.parcels.init()
+	u.parcels.init(u.charged, u.exit)
 	_ = u.parcels.onParcel(kindHTTP, func(p Parcel) error { return u.servers.receive(u.Fds, p) })
 	u.OnHandover(u.servers.handOver)
 	if opts.PIDFile != "" {

@@ -73,6 +73,10 @@ func (e *VersionError) Error() string {
 // ErrFrame says that bytes on the channel are no frame.
 var ErrFrame = errors.New("malformed control frame")
 
+// ErrLostFiles says that fds of a frame had no room in this process's table, and are lost (recvmsg(2)). The channel
+// goes on.
+var ErrLostFiles = errors.New("raise the limit of open files (ulimit -n)")
+
 func appendHeader(b []byte, m Message) []byte {
 	var flags byte
 	if m.More {

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Receive reads one frame. It returns io.EOF, as it is, when the other side has closed its end or died.
+// Receive reads one frame. It returns io.EOF, as it is, when the other side has closed its end or died. A frame that lost
+// fds is returned without any, for those who can refuse it, with ErrLostFiles.
 func (c *Conn) Receive() (Message, error) {
 	if c.readErr != nil {
 		return Message{}, c.readErr
@@ -20,9 +21,12 @@ func (c *Conn) Receive() (Message, error) {
 	h, payload, files, err := c.readFrame()
 	if err != nil {
 		closeAll(files)
-		return Message{}, err
+		if !errors.Is(err, ErrLostFiles) {
+			return Message{}, err
+		}
+		files = nil
 	}
-	return Message{Kind: h.kind, More: h.more, Seq: h.seq, Payload: bytes.Clone(payload), Files: files}, nil
+	return Message{Kind: h.kind, More: h.more, Seq: h.seq, Payload: bytes.Clone(payload), Files: files}, err
 }
 
 // readFrame returns a frame's parts; the payload is the connection's buffer. On an error too the caller owns the files.
@@ -49,13 +53,12 @@ func (c *Conn) readFrame() (h header, payload []byte, files []*os.File, err erro
 		err = fmt.Errorf("%w: %d fds, the header says %d", ErrFrame, len(files), h.files)
 	// A frame that lost fds on the way (no room in this process's table, recvmsg(2)) must not be acted on.
 	case len(files) < h.files || flags&unix.MSG_CTRUNC != 0:
-		err = fmt.Errorf("control frame of kind %d: %d of %d fds arrived: raise the limit of open files (ulimit -n)",
-			h.kind, len(files), h.files)
+		err = fmt.Errorf("control frame of kind %d: %d of %d fds arrived: %w", h.kind, len(files), h.files, ErrLostFiles)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrLostFiles) {
 		return h, nil, files, err
 	}
-	return h, c.in[headerSize:n], files, nil
+	return h, c.in[headerSize:n], files, err
 }
 
 // recvmsg reads once, with the fds that came along.
