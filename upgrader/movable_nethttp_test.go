@@ -251,8 +251,11 @@ func TestNetHTTPDeadlinesOfANewConnection(t *testing.T) {
 		"ReadTimeout":       {&http.Server{ReadTimeout: time.Minute}, []string{"deadline", first}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			checked := make(chan struct{}) // the request lasts until then: what follows has deadlines of its own
+			test.srv.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-checked })
 			accepted := time.Now()
 			spy, client := spied(t, test.srv)
+			defer close(checked)
 			go io.Copy(io.Discard, client)
 			spy.await(t, "new", 1, test.want...)
 			waited := time.Now() // from here on, what net/http sets was computed before
