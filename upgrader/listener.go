@@ -74,8 +74,8 @@ const settleTime = 500 * time.Millisecond
 
 type deadliner interface{ SetDeadline(time.Time) error }
 
-// acceptor stops and resumes a listener's Accept, and tracks what it returns. Where no deadline interrupts the listener,
-// one more connection may be accepted after it was paused.
+// acceptor stops and resumes a listener's Accept, and tracks what it returns. An Accept that is in the kernel when the
+// listener is paused may still return one connection, which is served like any other.
 type acceptor struct {
 	raw       net.Listener
 	label     string            // for the log

@@ -59,19 +59,18 @@ func TestPauseLeavesConnectionsToTheKernel(t *testing.T) {
 
 	f.pause()
 	f.pause() // is no different
-	dial()
-	dial()
-	select {
-	case <-conns:
-		t.Fatal("accepted while paused")
-	case <-time.After(50 * time.Millisecond): // there is nothing to wait for
+	const dialed = 5
+	for range dialed {
+		dial()
 	}
-	if n := ln.conns.count(); n != 0 {
-		t.Errorf("%d connections while paused", n)
+	time.Sleep(50 * time.Millisecond) // there is nothing to wait for
+	if n := ln.conns.count(); n > 1 { // one may be that of an Accept which was in the kernel already
+		t.Errorf("%d connections were accepted while paused", n)
 	}
 	f.resume()
-	(<-conns).Close()
-	(<-conns).Close()
+	for range dialed {
+		(<-conns).Close()
+	}
 
 	ln.Close()
 	if err := <-end; !errors.Is(err, net.ErrClosed) {
