@@ -77,7 +77,7 @@ func (h *httpServer) handOver() {
 	moving.Wait()
 }
 
-func (s *httpServers) each(do func(*httpServer)) {
+func (s *httpServers) handOver() {
 	s.mu.Lock()
 	all := make([]*httpServer, 0, len(s.all))
 	for _, h := range s.all {
@@ -86,12 +86,10 @@ func (s *httpServers) each(do func(*httpServer)) {
 	s.mu.Unlock()
 	var running sync.WaitGroup
 	for _, h := range all {
-		running.Go(func() { do(h) })
+		running.Go(h.handOver)
 	}
 	running.Wait()
 }
-
-func (s *httpServers) handOver() { s.each((*httpServer).handOver) }
 
 // movables gives net/http connections that can move, as they are accepted.
 type movables struct {

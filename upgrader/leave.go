@@ -49,9 +49,12 @@ func (u *Upgrader) stop(from Phase, cause error) {
 		u.giveUp(from, cause)
 	}
 	u.forGood = u.inCharge
-	u.Fds.leave(func(x *fd) bool { return !u.inCharge && x.parents }, nil)
+	u.Fds.leave(u.parentHas, nil)
 	u.drain()
 }
+
+// parentHas tells whether an fd is the parent's too, in a child that is not in charge.
+func (u *Upgrader) parentHas(x *fd) bool { return !u.inCharge && x.parents }
 
 // drain tells the program to finish, and reports when it has.
 func (u *Upgrader) drain() {
@@ -87,7 +90,7 @@ func (u *Upgrader) finish(from Phase, cause error) {
 		if u.child != nil && u.inCharge { // or else it is the child's service
 			u.dropChild(u.child)
 		}
-		u.Fds.leave(func(x *fd) bool { return !u.inCharge && x.parents }, nil)
+		u.Fds.leave(u.parentHas, nil)
 		if !u.inCharge && from < Serving {
 			u.unsettled = ErrForced
 			close(u.settled)

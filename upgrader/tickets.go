@@ -27,6 +27,7 @@ type ticketKeys struct {
 	mu      sync.Mutex
 	keys    []ticketKey
 	configs map[*tls.Config]string // by which listener they are derived for
+	rotates sync.Once              // begins with the first config
 }
 
 type ticketKey struct {
@@ -122,19 +123,21 @@ func (u *Upgrader) serveTickets(config *tls.Config, listener string) error {
 	if err := u.tickets.use(config, listener); err != nil {
 		return err
 	}
-	go func() {
-		tick := time.NewTicker(ticketLifetime / 12)
-		defer tick.Stop()
-		for {
-			select {
-			case now := <-tick.C:
-				if err := u.tickets.rotate(now); err != nil {
-					u.log.Error("session tickets keep their old key", "err", err)
-				}
-			case <-u.done:
-				return
-			}
-		}
-	}()
+	u.tickets.rotates.Do(func() { go u.rotateTickets() })
 	return nil
+}
+
+func (u *Upgrader) rotateTickets() {
+	tick := time.NewTicker(ticketLifetime / 12)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			if err := u.tickets.rotate(now); err != nil {
+				u.log.Error("session tickets keep their old key", "err", err)
+			}
+		case <-u.done:
+			return
+		}
+	}
 }

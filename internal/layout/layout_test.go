@@ -3,6 +3,7 @@ package layout
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -35,7 +36,7 @@ func TestImportsPointOneWay(t *testing.T) {
 			if !strings.HasPrefix(imported, module) || part(imported) == from {
 				continue
 			}
-			if !contains(may[from], part(imported)) {
+			if !slices.Contains(may[from], part(imported)) {
 				t.Errorf("%s imports %s: %s may import %v", pkg, imported, from, may[from])
 			}
 		}
@@ -50,7 +51,7 @@ func TestLibrariesStayLight(t *testing.T) {
 			}
 			for _, dep := range deps {
 				root, _, _ := strings.Cut(dep, "/")
-				if !strings.Contains(root, ".") || strings.HasPrefix(dep, module) || hasPrefix(dep, allowed) {
+				if !strings.Contains(root, ".") || strings.HasPrefix(dep, module) || slices.ContainsFunc(allowed, func(p string) bool { return strings.HasPrefix(dep, p) }) {
 					continue
 				}
 				t.Errorf("%s depends on %s: everybody who imports it would too", pkg, dep)
@@ -81,22 +82,4 @@ func list(t *testing.T, format, pattern string) map[string][]string {
 func part(pkg string) string {
 	top, _, _ := strings.Cut(strings.TrimPrefix(pkg, module), "/")
 	return top
-}
-
-func contains(list []string, s string) bool {
-	for _, have := range list {
-		if have == s {
-			return true
-		}
-	}
-	return false
-}
-
-func hasPrefix(s string, prefixes []string) bool {
-	for _, p := range prefixes {
-		if strings.HasPrefix(s, p) {
-			return true
-		}
-	}
-	return false
 }
