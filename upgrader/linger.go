@@ -54,6 +54,10 @@ func (c *TrackedConn) Close() error {
 	return nil
 }
 
+// Detach closes this descriptor of the connection at once, and ends its being waited for. It is for those who have
+// duplicated it, and go on with that: nothing is said to the client, as Close might in a process that is ending.
+func (c *TrackedConn) Detach() error { return c.abort() }
+
 // Read reads from the connection, as net.Conn's.
 func (c *TrackedConn) Read(b []byte) (int, error) {
 	c.reading.Lock()

@@ -48,9 +48,7 @@ func (u *Upgrader) serve(srv *http.Server, ln net.Listener, config *tls.Config) 
 	named, isNamed := ln.(*NamedListener)
 	switch {
 	case config != nil:
-		if err := u.serveTickets(config, a.label); err != nil {
-			return err
-		}
+		u.serveTickets(config, a.label)
 		config.NextProtos = protocols(srv, config.NextProtos)
 		err = srv.Serve(tls.NewListener(a, config))
 	case isNamed && waitsAsAssumed():

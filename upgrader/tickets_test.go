@@ -2,55 +2,43 @@ package upgrader
 
 import (
 	"bytes"
-	"crypto/tls"
+	"encoding/binary"
+	"log/slog"
 	"testing"
 	"time"
 
+	"github.com/seed-e3b9a99f/baton/internal/tickets"
+	"github.com/seed-e3b9a99f/baton/upgrader/internal/control"
 	"pgregory.net/rapid"
 )
 
-func TestTicketKeysRotate(t *testing.T) {
-	var k ticketKeys
-	now := time.Unix(1_000_000, 0)
-	rotate := func() []byte {
-		t.Helper()
-		if err := k.rotate(now); err != nil {
-			t.Fatal(err)
-		}
-		return k.export()
+// inheritTickets returns the keys that a process passes on whose parent has given it a blob.
+func inheritTickets(t testing.TB, blob []byte) []byte {
+	t.Helper()
+	const size = len(stateTickets)
+	var blobs control.Blobs
+	payload := append(binary.AppendUvarint(nil, uint64(size)), stateTickets...)
+	if err := blobs.Add(control.Message{Payload: append(payload, blob...)}); err != nil {
+		t.Fatal(err)
 	}
-	first := rotate()
-	now = now.Add(ticketLifetime - time.Second)
-	if !bytes.Equal(rotate(), first) {
-		t.Error("rotated before its time")
-	}
-	now = now.Add(time.Second)
-	second := rotate()
-	if !bytes.HasSuffix(second, first) || len(second) != 2*len(first) {
-		t.Error("the old key does not open tickets any more")
-	}
-	for range 10 {
-		now = now.Add(ticketLifetime)
-		rotate()
-	}
-	if got := len(k.export()); got != ticketsKept*len(first) {
-		t.Errorf("%d bytes of keys, want %d", got, ticketsKept*len(first))
-	}
-	if bytes.Contains(k.export(), first) {
-		t.Error("the first key still opens tickets")
+	u := &Upgrader{log: slog.New(slog.DiscardHandler)}
+	u.state.inherit(&blobs)
+	u.keepTickets()
+	return u.state.collect()[stateTickets]
+}
+
+func TestTicketKeysArePassedOn(t *testing.T) {
+	blob := tickets.New(0, 0, time.Now()).Export()
+	if !bytes.Equal(inheritTickets(t, blob), blob) {
+		t.Error("the next generation gets other keys")
 	}
 }
 
+// Whatever a parent of another release gives, there are keys to go on with.
 func TestTicketKeysSurviveAnyBlob(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		blob := rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "blob")
-		var k ticketKeys
-		k.inherit(blob)
-		again := k.export()
-		if len(again) > ticketsKept*40 || !bytes.HasPrefix(blob, again) {
-			t.Errorf("%d bytes of blob became %d", len(blob), len(again))
-		}
-		if err := k.use(&tls.Config{}, "web"); err != nil {
+	rapid.Check(t, func(rt *rapid.T) {
+		blob := inheritTickets(t, rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(rt, "blob"))
+		if err := tickets.New(0, 0, time.Now()).Import(blob, time.Now()); err != nil {
 			t.Error(err)
 		}
 	})
