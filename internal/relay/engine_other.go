@@ -103,7 +103,7 @@ func (e *engine) run(r *Relay) {
 		flows.Go(func() {
 			if end, err := r.pass(dst, src, &r.moved[i]); err != nil {
 				names := map[net.Conn]string{r.conns[len(r.conns)-1]: "upstream", r.conns[0]: "client"}
-				r.end(fmt.Errorf("relay: %s: %w", names[end], err))
+				r.end(&SideError{names[end], err})
 			}
 		})
 	}

@@ -38,9 +38,20 @@ type Stats struct {
 type Result struct {
 	Stats
 	// Err is nil if both sides had ended their streams and everything was delivered. Otherwise ErrIdle, ErrAborted,
-	// or what the operating system said, with the side that it said it of.
+	// or a *SideError.
 	Err error
 }
+
+// SideError is what the operating system said of one side.
+type SideError struct {
+	Side string // "client" or "upstream"
+	Err  error
+}
+
+func (e *SideError) Error() string { return "relay: " + e.Side + ": " + e.Err.Error() }
+
+// Unwrap returns what the operating system said.
+func (e *SideError) Unwrap() error { return e.Err }
 
 // A Relay is one running relay. Its methods are safe for concurrent use.
 type Relay struct{ session }

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -79,7 +78,7 @@ func (e *end) fail(err error) {
 	// The error is news to the reading direction, too, and what arrived before it can still be read.
 	e.readable, e.thorough = true, true
 	if e.r.err == nil {
-		e.r.err = fmt.Errorf("relay: %s: %w", e.name, err)
+		e.r.err = &SideError{e.name, err}
 	}
 }
 
