@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -18,8 +19,11 @@ import (
 type demoCmd struct {
 	PidFile string `default:"baton-demo.pid" placeholder:"FILE" help:"File that names the process in charge (${default})."`
 	HTTP    string `name:"http" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address for HTTP (${default})."`
-	HTTPS   string `name:"https" default:"127.0.0.1:8443" placeholder:"ADDR" help:"Address for HTTPS, self-signed (${default})."`
+	HTTPS   string `name:"https" default:"127.0.0.1:8443" placeholder:"ADDR" help:"Address for HTTPS (${default})."`
 	TCP     string `name:"tcp" default:"127.0.0.1:9000" placeholder:"ADDR" help:"Address for the TCP echo (${default})."`
+
+	Cert string `placeholder:"FILE" help:"Certificate for HTTPS, with its chain (PEM). It is read anew when it changes. Without one, self-signed."`
+	Key  string `placeholder:"FILE" help:"Its key (PEM)."`
 
 	ReadyTimeout time.Duration `default:"60s" placeholder:"D" help:"How long a new generation may take to be ready (${default})."`
 	Probation    time.Duration `default:"1s" placeholder:"D" help:"How long it serves before it is in charge; 0s switches it off (${default})."`
@@ -37,6 +41,9 @@ func (d *demoCmd) Validate() error {
 		if _, err := net.ResolveTCPAddr("tcp", a.address); err != nil || a.address == "" {
 			errs = multierror.Append(errs, fmt.Errorf("--%s=%q: give HOST:PORT, such as 127.0.0.1:8080 or :0", a.flag, a.address))
 		}
+	}
+	if (d.Cert == "") != (d.Key == "") {
+		errs = multierror.Append(errs, errors.New("--cert and --key: give both, or none of them"))
 	}
 	for _, t := range []struct {
 		flag string
@@ -68,7 +75,9 @@ func (d *demoCmd) Run(ctx context.Context, s streams) error {
 	if d.Probation == 0 {
 		options.Probation = upgrader.NoProbation
 	}
-	return demo.Run(ctx, demo.Config{HTTP: d.HTTP, HTTPS: d.HTTPS, TCP: d.TCP, Upgrader: options, Ready: s.out})
+	return demo.Run(ctx, demo.Config{
+		HTTP: d.HTTP, HTTPS: d.HTTPS, TCP: d.TCP, Cert: d.Cert, Key: d.Key, Upgrader: options, Ready: s.out,
+	})
 }
 
 func (d *demoCmd) level() slog.Level {

@@ -3,7 +3,6 @@ package demo
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,6 +18,7 @@ import (
 // Config says what to serve. An empty address leaves its listener out.
 type Config struct {
 	HTTP, HTTPS, TCP string           // addresses to listen on
+	Cert, Key        string           // PEM files for HTTPS, which may change; empty for a certificate of its own
 	Upgrader         upgrader.Options // pidfile, timeouts, log
 	Ready            io.Writer        // gets one line when the first generation is ready
 }
@@ -32,6 +32,7 @@ func Run(ctx context.Context, c Config) error {
 	if log == nil {
 		log = slog.Default()
 	}
+	c.Upgrader.OwnTicketKeys = true // tlsreload's
 	return upgrader.Run(ctx, c.Upgrader, func(u *upgrader.Upgrader) error {
 		bound := make(map[string]net.Addr)
 		open := func(name, address string, p upgrader.Protocol) (net.Listener, error) {
@@ -42,23 +43,24 @@ func Run(ctx context.Context, c Config) error {
 			bound[name] = ln.Addr()
 			return ln, nil
 		}
-		srv := &http.Server{Handler: handler(u.Generation()), ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
+		server := func() *http.Server {
+			return &http.Server{Handler: handler(u.Generation()), ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
+		}
 		if c.HTTP != "" {
 			ln, err := open("http", c.HTTP, upgrader.HTTP)
 			if err != nil {
 				return err
 			}
-			u.Go(func() error { return u.Serve(srv, ln) })
+			u.Go(func() error { return u.Serve(server(), ln) })
 		}
 		if c.HTTPS != "" {
 			ln, err := open("https", c.HTTPS, upgrader.TLS)
 			if err != nil {
 				return err
 			}
-			if srv.TLSConfig, err = tlsConfig(u); err != nil {
+			if err := serveTLS(ctx, u, log, c, server(), ln); err != nil {
 				return err
 			}
-			u.Go(func() error { return u.ServeTLS(srv, ln, "", "") })
 		}
 		if c.TCP != "" {
 			ln, err := open("tcp", c.TCP, upgrader.TCP)
@@ -108,12 +110,4 @@ func handler(generation int) http.Handler {
 			http.Error(w, "GET answers ok, POST echoes", http.StatusMethodNotAllowed)
 		}
 	})
-}
-
-func tlsConfig(u *upgrader.Upgrader) (*tls.Config, error) {
-	identity, err := certificate(u)
-	if err != nil {
-		return nil, fmt.Errorf("demo certificate: %w", err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{identity}, MinVersion: tls.VersionTLS12}, nil
 }

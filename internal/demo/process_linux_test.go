@@ -20,12 +20,20 @@ import (
 )
 
 // The tests start this test binary as a demo, under a name of its own.
-const envPIDFile = "BATON_TEST_DEMO"
+const (
+	envPIDFile = "BATON_TEST_DEMO"
+	envCert    = "BATON_TEST_CERT" // a folder with tls.crt and tls.key
+)
 
 func TestMain(m *testing.M) {
 	raiseFileLimit()
 	if pidFile := os.Getenv(envPIDFile); pidFile != "" {
+		cert, key := "", ""
+		if dir := os.Getenv(envCert); dir != "" {
+			cert, key = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+		}
 		err := Run(context.Background(), Config{
+			Cert: cert, Key: key,
 			HTTP: "127.0.0.1:0", HTTPS: "127.0.0.1:0", TCP: "127.0.0.1:0", Ready: os.Stdout,
 			Upgrader: upgrader.Options{
 				PIDFile: pidFile, Probation: upgrader.NoProbation, DrainTimeout: time.Minute,
@@ -64,11 +72,11 @@ type process struct {
 
 const patience = 30 * time.Second
 
-func start(t testing.TB) *process {
+func start(t testing.TB, env ...string) *process {
 	t.Helper()
 	p := &process{t: t, pidFile: filepath.Join(t.TempDir(), "demo.pid")}
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), envPIDFile+"="+p.pidFile)
+	cmd.Env = append(append(os.Environ(), envPIDFile+"="+p.pidFile), env...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
