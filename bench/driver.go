@@ -17,7 +17,8 @@ import (
 //  3. the Trigger returning, which says something only if it is a command that waits for the upgrade.
 //
 // If there is a generation header and the pidfile stays the same throughout an upgrade, as with servers that reload in
-// place, later upgrades do not wait for it.
+// place, later upgrades do not wait for it. The other way round the header is taken for that of a server behind a proxy,
+// and later upgrades do not look at it.
 type Upgrades struct {
 	Count    int
 	Interval time.Duration // from one trigger to the next, and from the last one to the end; 2 s if 0
@@ -65,6 +66,7 @@ type driver struct {
 	report   func(Upgrade)
 	patience time.Duration // pidPatience
 	inPlace  bool          // the pidfile stays the same across upgrades
+	foreign  bool          // the generation header does
 	finished []Upgrade
 }
 
@@ -104,6 +106,9 @@ func (d *driver) upgrade(ctx context.Context, n int) (u Upgrade) {
 	defer func() { d.windows.close(time.Now().Add(d.Settle)) }()
 
 	was, arrived := d.seen.expect(begun)
+	if d.foreign {
+		was = ""
+	}
 	u.FromGeneration = was
 	triggered := make(chan error, 1)
 	go func() { triggered <- d.Trigger(ctx) }()
@@ -137,6 +142,10 @@ func (d *driver) upgrade(ctx context.Context, n int) (u Upgrade) {
 			}
 			u.Error = d.why(u, fired)
 			return u
+		}
+		if u.Serving == 0 && u.ToPID != 0 && fired && time.Now().After(deadline) {
+			d.foreign = true
+			u.Serving, u.FromGeneration = u.PIDFile, ""
 		}
 		if u.Serving == 0 || !fired {
 			continue

@@ -108,6 +108,30 @@ func TestTriggerIsTheThirdSign(t *testing.T) {
 	}
 }
 
+// A proxy passes on the header of the server behind it, which is not upgraded.
+func TestHeaderOfAnotherServer(t *testing.T) {
+	path := pidFile(t, 100)
+	d, _ := rehearsal(Upgrades{Count: 3, PIDFile: path})
+	d.patience = 30 * time.Millisecond
+	pid := 100
+	d.Trigger = func(context.Context) error {
+		pid++
+		writePID(t, path, pid)
+		d.answers(1)
+		return nil
+	}
+	d.answers(1)
+	d.run(t.Context())
+	for _, u := range d.finished {
+		if u.Error != "" || u.Serving != u.PIDFile || u.Serving <= 0 || u.FromGeneration != "" {
+			t.Errorf("upgrade %+v", u)
+		}
+	}
+	if len(d.finished) != 3 || !d.foreign {
+		t.Errorf("%d upgrades, foreign: %v", len(d.finished), d.foreign)
+	}
+}
+
 // A server that reloads in place changes its header and keeps its pid. Only its first upgrade waits for the pidfile.
 func TestReloadInPlace(t *testing.T) {
 	d, _ := rehearsal(Upgrades{Count: 3, PIDFile: pidFile(t, 100)})
