@@ -37,6 +37,14 @@ type Result struct {
 	Dialled time.Time // when the connection that carried it began to be opened
 	// Generation is what the server called itself in its answer, or "".
 	Generation string
+	// Hidden is set for a loss that a client which retries would have hidden: what http.Transport, or HTTP/2's rules,
+	// would have sent again.
+	Hidden bool
+	// Refused is set where an HTTP/2 server said that it has not processed the stream: REFUSED_STREAM, or a GOAWAY with
+	// a lower last stream. The client may send it again (RFC 9113, section 8.7), and this one does not.
+	Refused bool
+	// Duplicate is set where the server has shown that the request reached it more than once.
+	Duplicate bool
 }
 
 func (r *Result) end(err error) Result {
