@@ -143,7 +143,11 @@ func parsePair(chain, key []byte) (tls.Certificate, error) {
 	if keys != 1 {
 		return tls.Certificate{}, fmt.Errorf("key: %d keys in the PEM, where one is expected", keys)
 	}
-	return tls.X509KeyPair(chain, key)
+	pair, err := tls.X509KeyPair(chain, key)
+	if err != nil && strings.Contains(err.Error(), "private key") {
+		err = fmt.Errorf("key: %w", err)
+	}
+	return pair, err
 }
 
 func count(types []string, want string) (n int) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"math/rand/v2"
 	"sync"
@@ -64,8 +65,11 @@ func New(ctx context.Context, opts Options) (*Reloader, error) {
 	return r, nil
 }
 
-// Check does what New does at the start, and serves nothing: a dry run.
+// Check does what New does at the start, and serves nothing: a dry run. Without a Logger it logs nothing.
 func Check(ctx context.Context, opts Options) (Status, error) {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
 	r, err := open(opts)
 	if err != nil {
 		return Status{}, err
