@@ -13,11 +13,13 @@ import (
 // connections. See [Fds.ListenNamed].
 type NamedListener struct {
 	*acceptor
-	fd *fd
+	fd      *fd
+	config  *net.ListenConfig
+	sockets sockets // of AcceptSocket
 }
 
 func newNamedListener(fds *Fds, x *fd, raw stoppable) *NamedListener {
-	l := &NamedListener{fd: x, acceptor: newAcceptor(raw, x.key.name)}
+	l := &NamedListener{fd: x, config: fds.listen, acceptor: newAcceptor(raw, x.key.name)}
 	if x.parents {
 		l.keepAlive = fds.listen
 	}
@@ -86,6 +88,7 @@ type acceptor struct {
 	state   acceptState
 	since   time.Time
 	changed chan struct{} // closed when state changes
+	other   *os.File      // a duplicate of raw which is waited for, too; nil if there is none
 }
 
 type acceptState uint8
@@ -111,12 +114,34 @@ func (a *acceptor) set(next acceptState, deadline time.Time, from ...acceptState
 			a.since = time.Now()
 			close(a.changed)
 			a.changed = make(chan struct{})
-			if d, ok := a.raw.(deadliner); ok {
-				_ = d.SetDeadline(deadline)
-			}
+			a.setDeadline(deadline)
 			return
 		}
 	}
+}
+
+// setDeadline interrupts whoever waits. It is called with mu held.
+func (a *acceptor) setDeadline(t time.Time) {
+	if d, ok := a.raw.(deadliner); ok {
+		_ = d.SetDeadline(t)
+	}
+	if a.other != nil {
+		_ = a.other.SetDeadline(t)
+	}
+}
+
+// shadow has a duplicate of raw stop and close with it. It returns false where a is closed; then file is the caller's.
+func (a *acceptor) shadow(file *os.File) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.state == closed {
+		return false
+	}
+	if a.state != accepting {
+		_ = file.SetDeadline(longAgo)
+	}
+	a.other = file
+	return true
 }
 
 var longAgo = time.Unix(1, 0)
@@ -129,6 +154,12 @@ func (a *acceptor) drain()  { a.set(emptying, longAgo, accepting, paused) }
 // closes it for good.
 func (a *acceptor) Close() error {
 	a.set(closed, longAgo, accepting, paused, emptying)
+	a.mu.Lock()
+	other := a.other
+	a.mu.Unlock()
+	if other != nil {
+		_ = other.Close()
+	}
 	return a.raw.Close()
 }
 
@@ -161,34 +192,47 @@ func (a *acceptor) Addr() net.Addr { return a.raw.Addr() }
 // Accept waits for a connection, and while the listener is paused. It returns net.ErrClosed when this process has
 // stopped accepting.
 func (a *acceptor) Accept() (net.Conn, error) {
+	var c net.Conn
+	err := a.next(func() (err error) {
+		c, err = a.raw.Accept()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.setKeepAlive(c)
+	return a.conns.track(c), nil
+}
+
+// next calls accept, which waits until the deadline, when and for as long as this process accepts.
+func (a *acceptor) next(accept func() error) error {
 	for {
 		state, changed := a.look()
 		switch state {
 		case closed:
-			return nil, a.errClosed()
+			return a.errClosed()
 		case paused:
 			<-changed
 			continue
 		case emptying:
 			if !a.takeMore() {
 				a.Close()
-				return nil, a.errClosed()
+				return a.errClosed()
 			}
 		}
-		c, err := a.raw.Accept()
+		err := accept()
 		if err == nil {
-			a.setKeepAlive(c)
-			return a.conns.track(c), nil
+			return nil
 		}
 		if isTemporary(err) {
-			return nil, err // the caller's to wait out, as with any listener
+			return err // the caller's to wait out, as with any listener
 		}
 		if state == emptying {
 			a.Close() // its queue is empty
-			return nil, a.errClosed()
+			return a.errClosed()
 		}
 		if now, _ := a.look(); now == accepting && !errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil, err
+			return err
 		}
 	}
 }
@@ -199,12 +243,12 @@ func (a *acceptor) takeMore() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
-	if d, ok := a.raw.(deadliner); ok && a.state == emptying {
+	if a.state == emptying {
 		deadline := a.since.Add(settleTime)
 		if soon := now.Add(10 * time.Millisecond); deadline.Before(soon) {
 			deadline = soon
 		}
-		_ = d.SetDeadline(deadline)
+		a.setDeadline(deadline)
 	}
 	return now.Before(a.since.Add(2 * settleTime))
 }

@@ -69,6 +69,14 @@ func newMovable(c *TrackedConn, h *httpServer, listener string, a *adoption) *mo
 	return m
 }
 
+// Adopted tells whether the connection has come from the parent, until its first request has come. A program sees it
+// in http.StateNew, by asserting interface{ Adopted() bool }.
+func (c *movableConn) Adopted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.adopted != nil
+}
+
 // rests tells whether a Read of n bytes is one in which the connection can move.
 func (c *movableConn) rests(n int) bool {
 	if !c.idle || c.hijacked {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -58,6 +59,35 @@ func TestRefusedConnectionsStay(t *testing.T) {
 		if got := ask(t, c, bufio.NewReader(c)); got != 1 { // the idle ones had been refused, and wait in a Read
 			t.Fatalf("generation %d after the refusal", got)
 		}
+	}
+}
+
+// A program can tell a connection that has come from the parent from a new one.
+func TestConnStateTellsWhatWasAdopted(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	adopted := make(map[int][]bool)
+	r := newRing(t, func(generation int) *http.Server {
+		return &http.Server{Handler: tellGeneration(generation), ConnState: func(c net.Conn, s http.ConnState) {
+			if s == http.StateNew {
+				mu.Lock()
+				defer mu.Unlock()
+				adopted[generation] = append(adopted[generation], c.(interface{ Adopted() bool }).Adopted())
+			}
+		}}
+	})
+	c := r.dial()
+	b := bufio.NewReader(c)
+	ask(t, c, b)
+	r.rest(c)
+	r.flip()
+	if got := ask(t, c, b); got != 1 {
+		t.Fatalf("generation %d", got)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(adopted[0], []bool{false}) || !slices.Equal(adopted[1], []bool{true}) {
+		t.Errorf("%v", adopted)
 	}
 }
 

@@ -16,9 +16,10 @@ import (
 //
 // When the process is replaced, plain HTTP/1.1 connections of a *NamedListener move to the next generation as soon as
 // they wait for a request, also those that have never spoken, and keep their remaining idle time. ConnState tells of
-// StateClosed here, and of StateNew there. For all others no request is answered by closing: HTTP/1 connections end
-// with "Connection: close" at their next response, HTTP/2 connections with GOAWAY, hijacked ones when they are closed.
-// What is left at Options.DrainTimeout is closed. When the service stops, idle connections are closed after a second.
+// StateClosed here, and of StateNew there, where the connection has a method Adopted() bool that says so. For all
+// others no request is answered by closing: HTTP/1 connections end with "Connection: close" at their next response,
+// HTTP/2 connections with GOAWAY, hijacked ones when they are closed. What is left at Options.DrainTimeout is closed.
+// When the service stops, idle connections are closed after a second.
 //
 // ln may be a *NamedListener, one that is wrapped around it, or any other listener; a deadline must be able to
 // interrupt its Accept, as it can those of package net.

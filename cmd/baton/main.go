@@ -1,7 +1,11 @@
 // Command baton upgrades servers without their clients noticing, and measures what clients lose when they are.
 //
-//	baton demo    serve HTTP, HTTPS and a TCP echo that upgrade on SIGHUP
-//	baton bench   drive a server with clients that never retry while it is upgraded, and count what they lose
+//	baton proxy         stand in front of servers that know nothing of upgrades
+//	baton check         look for mistakes in a proxy's configuration
+//	baton status        show how a running proxy is doing; baton upgrade, reload and maintenance tell it what to do
+//	baton demo          serve HTTP, HTTPS and a TCP echo that upgrade on SIGHUP
+//	baton bench         drive a server with clients that never retry while it is upgraded, and count what they lose
+//	baton ticket-keys   put a new key into a file of TLS session ticket keys that a fleet shares
 package main
 
 import (
@@ -12,6 +16,8 @@ import (
 	"os"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/seed-e3b9a99f/baton/proxy/config"
 )
 
 func main() {
@@ -20,8 +26,15 @@ func main() {
 
 // cli is the whole command line; each command's fields stand in its own file.
 type cli struct {
-	Demo  demoCmd  `cmd:"" help:"Serve HTTP, HTTPS and a TCP echo that upgrade on SIGHUP."`
-	Bench benchCmd `cmd:"" help:"Count what clients lose while a server is upgraded again and again."`
+	Proxy       proxyCmd       `cmd:"" help:"Stand in front of servers that know nothing of upgrades."`
+	Check       checkCmd       `cmd:"" help:"Look for mistakes in a proxy's configuration."`
+	Status      statusCmd      `cmd:"" help:"Show how a running proxy is doing."`
+	Upgrade     upgradeCmd     `cmd:"" help:"Have a running proxy replace itself by the program on disk, and wait."`
+	Reload      reloadCmd      `cmd:"" help:"Have a running proxy read its configuration file anew."`
+	Maintenance maintenanceCmd `cmd:"" help:"Switch a running proxy's maintenance mode."`
+	Demo        demoCmd        `cmd:"" help:"Serve HTTP, HTTPS and a TCP echo that upgrade on SIGHUP."`
+	Bench       benchCmd       `cmd:"" help:"Count what clients lose while a server is upgraded again and again."`
+	TicketKeys  ticketKeysCmd  `cmd:"" help:"Put a new key into a file of TLS session ticket keys that a fleet shares."`
 }
 
 // streams are where a command writes: results to out, everything else to err.
@@ -59,6 +72,14 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+// statusError ends the program with a status of its own.
+type statusError struct {
+	error
+	status int
+}
+
+func (e statusError) Unwrap() error { return e.error }
+
 // silentError ends the program with its status and no further line, because the command has already said why.
 type silentError struct{ status int }
 
@@ -67,14 +88,26 @@ func (e silentError) Error() string { return fmt.Sprintf("exit status %d", e.sta
 func exitCode(err error, stderr io.Writer) int {
 	var usage usageError
 	var silent silentError
+	var status statusError
+	mistakes := config.Mistakes(err)
+	for _, m := range mistakes { // each names its place
+		fmt.Fprintln(stderr, m)
+	}
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &silent):
 		return silent.status
+	case len(mistakes) > 0 && errors.As(err, &usage):
+		return 2
+	case len(mistakes) > 0:
+		return 1
 	case errors.As(err, &usage):
 		fmt.Fprintf(stderr, "baton: %v (see baton --help)\n", err)
 		return 2
+	case errors.As(err, &status):
+		fmt.Fprintf(stderr, "baton: %v\n", err)
+		return status.status
 	default:
 		fmt.Fprintf(stderr, "baton: %v\n", err)
 		return 1

@@ -15,6 +15,17 @@ type ticketKeysCmd struct {
 	Keep int           `default:"4" placeholder:"N" help:"How many keys the file has at most; 1 with --lead 0s ends every session (${default})."`
 }
 
+// Validate is called by kong.
+func (k *ticketKeysCmd) Validate() error {
+	switch {
+	case k.Lead < 0:
+		return fmt.Errorf("--lead=%s: give a duration such as 10m, or 0s", k.Lead)
+	case k.Keep < 1 || k.Keep > 64:
+		return fmt.Errorf("--keep=%d: give 1 to 64", k.Keep)
+	}
+	return nil
+}
+
 func (k *ticketKeysCmd) Run(s streams) error {
 	_, missing := os.Stat(k.File)
 	now := time.Now()

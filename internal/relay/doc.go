@@ -22,6 +22,10 @@
 // nothing more is read from the other side, so that backpressure reaches the sender. When no pipe can be had (EMFILE)
 // up to 32 KiB a direction wait in memory instead.
 //
+// [Engine.Connect] begins with a client alone, as a bare descriptor, and connects to its server by itself: that takes half
+// the system calls of a dial by package net, and neither socket is ever known to Go's poller. The caller's goroutine makes
+// both sockets known to the loop, which their first event wakes up.
+//
 // # How a relay ends
 //
 // End of stream on one side is passed on by shutdown(SHUT_WR) once everything before it is written; the other

@@ -107,7 +107,8 @@ func (l *loop) add(r *Relay, idle time.Duration) {
 	l.relays[r] = struct{}{}
 	r.active = l.now - idle
 	for i := range r.sockets() {
-		if err := l.watch(&r.ends[i]); err != nil {
+		l.enter(&r.ends[i])
+		if err := l.register(&r.ends[i]); err != nil {
 			l.end(r, err)
 			return
 		}
@@ -117,25 +118,34 @@ func (l *loop) add(r *Relay, idle time.Duration) {
 	}
 }
 
-func (l *loop) watch(e *end) error {
+// enter has the loop know e, whose events come from here on.
+func (l *loop) enter(e *end) {
 	for e.fd >= len(l.ends) {
 		l.ends = append(l.ends, make([]*end, len(l.ends)+64)...)
 	}
-	l.gen++
-	e.gen = l.gen
 	l.ends[e.fd] = e
+}
+
+// register has epoll watch e's socket. It can be called by any goroutine.
+func (l *loop) register(e *end) error {
+	e.gen = l.gen.Add(1)
 	const events = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET
 	ev := unix.EpollEvent{Events: events, Fd: int32(e.fd), Pad: e.gen}
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, e.fd, &ev))
 }
 
-// drop forgets r: nothing in the loop refers to it or its sockets any more, but for events of this round, which the
-// generation tells.
+// drop forgets r, and counts it no more.
 func (l *loop) drop(r *Relay) {
+	l.forget(r)
+	l.engine.running.Add(-1)
+}
+
+// forget has nothing in the loop refer to r or its sockets any more, but for events of this round, which the generation
+// tells.
+func (l *loop) forget(r *Relay) {
 	r.gone = true
 	l.wheel.disarm(&r.timer)
 	delete(l.relays, r)
-	l.engine.running.Add(-1)
 	for i := range r.sockets() {
 		if fd := r.ends[i].fd; fd < len(l.ends) && l.ends[fd] == &r.ends[i] {
 			l.ends[fd] = nil
@@ -149,6 +159,9 @@ func (l *loop) end(r *Relay, why error) {
 		return
 	}
 	l.drop(r)
+	if a := r.attempt.Swap(nil); a != nil {
+		a.end()
+	}
 	stuck := false
 	for i := range r.paths() {
 		f := &r.flows[i]
@@ -168,7 +181,6 @@ func (l *loop) end(r *Relay, why error) {
 		unix.Close(r.ends[i].fd)
 	}
 	if r.cfg.OnEnd != nil {
-		res := Result{Stats: r.stats(), Err: why}
-		l.engine.wg.Go(func() { r.cfg.OnEnd(res) })
+		l.endings.add(r.cfg.OnEnd, Result{Stats: r.stats(), Err: why}, l.now)
 	}
 }

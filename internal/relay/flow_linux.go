@@ -192,6 +192,9 @@ func (l *loop) finish(f *flow) {
 	if f.src.failed {
 		return
 	}
+	if r := f.src.r; !r.copied && r.kind == kindRelay && r.flows[0].finished && r.flows[1].finished {
+		return // the close that follows says it, unless another process has a copy of the socket
+	}
 	if err := unix.Shutdown(f.dst.fd, unix.SHUT_WR); err != nil && err != unix.ENOTCONN {
 		f.dst.fail(os.NewSyscallError("shutdown", err))
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,22 +18,25 @@ type loop struct {
 	epfd   int
 	wakefd int // eventfd
 
-	mu     sync.Mutex
-	cmds   []func()
-	woken  bool // wakefd has been written to since the loop last took cmds
-	closed bool // no command is taken any more
+	mu      sync.Mutex
+	cmds    []func()
+	joining []*Relay // connect, and are registered already
+	woken   bool     // wakefd has been written to since the loop last took cmds
+	closed  bool     // no command is taken any more
 
 	// The loop's own.
-	start  time.Time
-	now    time.Duration // since start, at the beginning of the round
-	buf    []byte
-	pipes  pipes
-	wheel  wheel
-	ends   []*end // by descriptor
-	gen    int32  // tells a descriptor's registration from an earlier one of the same number
-	relays map[*Relay]struct{}
-	queue  []*Relay // have more to do without waiting for an event
-	quit   bool
+	start   time.Time
+	now     time.Duration // since start, at the beginning of the round
+	buf     []byte
+	pipes   pipes
+	wheel   wheel
+	ends    []*end       // by descriptor
+	gen     atomic.Int32 // tells a descriptor's registration from an earlier one of the same number
+	relays  map[*Relay]struct{}
+	spare   []*Relay // joining's other half
+	endings endings
+	queue   []*Relay // have more to do without waiting for an event
+	quit    bool
 }
 
 func newLoop(e *engine) (*loop, error) {
@@ -116,6 +120,7 @@ func (l *loop) run() {
 		l.now = time.Since(l.start)
 		queue := l.queue
 		l.queue = nil
+		cmds := l.take()
 		for i := range max(n, 0) {
 			l.event(&events[i])
 		}
@@ -123,12 +128,18 @@ func (l *loop) run() {
 			r.queued = false
 			l.step(r)
 		}
-		l.commands()
+		for _, f := range cmds {
+			f()
+		}
 		l.wheel.expire(l.now, l.idle)
+		if l.endings.ready(l.now) {
+			l.tell()
+		}
 	}
 	for r := range l.relays {
 		l.end(r, ErrAborted)
 	}
+	l.tell()
 	l.pipes.close()
 	unix.Close(l.epfd)
 	unix.Close(l.wakefd)
@@ -139,8 +150,9 @@ func (l *loop) wait() int {
 	if len(l.queue) > 0 {
 		return 0
 	}
-	d := l.wheel.wait(time.Since(l.start))
-	if d < 0 {
+	now := time.Since(l.start)
+	d := l.wheel.wait(now)
+	if d = l.endings.wait(d, now); d < 0 {
 		return -1
 	}
 	return int(min((d+time.Millisecond-1)/time.Millisecond, math.MaxInt32))
@@ -163,12 +175,20 @@ func (l *loop) event(ev *unix.EpollEvent) {
 	if ev.Events&(unix.EPOLLOUT|unix.EPOLLHUP) != 0 {
 		e.writable = true
 	}
+	if e.r.connecting() && !l.attempted(e, ev.Events) {
+		return
+	}
 	if ev.Events&unix.EPOLLERR != 0 {
-		if errno, err := unix.GetsockoptInt(e.fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && errno != 0 {
-			e.fail(os.NewSyscallError("socket", unix.Errno(errno)))
-		}
+		l.ask(e)
 	}
 	l.step(e.r)
+}
+
+// ask asks for e's error, which the kernel tells once.
+func (l *loop) ask(e *end) {
+	if errno, err := unix.GetsockoptInt(e.fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && errno != 0 {
+		e.fail(os.NewSyscallError("socket", unix.Errno(errno)))
+	}
 }
 
 // step moves what can be moved through r in one turn, and notices its end.
@@ -196,17 +216,30 @@ func (l *loop) step(r *Relay) {
 	}
 }
 
-func (l *loop) commands() {
+// take takes in what connects, and returns what is to be done after this round's events.
+func (l *loop) take() []func() {
 	l.mu.Lock()
-	cmds := l.cmds
-	l.cmds, l.woken = nil, false
+	cmds, joining := l.cmds, l.joining
+	l.cmds, l.joining, l.woken = nil, l.spare, false
 	l.mu.Unlock()
-	for _, f := range cmds {
-		f()
+	for _, r := range joining {
+		l.join(r)
 	}
+	clear(joining)
+	l.spare = joining[:0]
+	return cmds
 }
 
+// idle looks at a relay whose timer has come round.
 func (l *loop) idle(r *Relay) {
+	if a := r.attempt.Load(); a != nil {
+		if deadline := r.active + a.to.Timeout; deadline > l.now {
+			l.wheel.arm(&r.timer, deadline, l.now)
+			return
+		}
+		l.giveUp(r, os.ErrDeadlineExceeded)
+		return
+	}
 	if deadline := r.active + r.cfg.IdleTimeout; deadline > l.now {
 		l.wheel.arm(&r.timer, deadline, l.now)
 		return

@@ -9,12 +9,22 @@ import (
 )
 
 func (r *Relay) export() (State, error) {
-	var st State
-	err := ErrEnded
-	if !r.loop.call(func() { st, err = r.loop.export(r) }) {
-		return State{}, ErrClosed
+	for {
+		var st State
+		var through <-chan struct{}
+		err := ErrEnded
+		if !r.loop.call(func() {
+			if through = r.through(); through == nil {
+				st, err = r.loop.export(r)
+			}
+		}) {
+			return State{}, ErrClosed
+		}
+		if through == nil {
+			return st, err
+		}
+		<-through
 	}
-	return st, err
 }
 
 // export runs in the loop, between two rounds.
@@ -98,6 +108,7 @@ func (e *engine) restore(st State, cfg Config) (r *Relay, idle time.Duration, er
 		fds = append(fds, fd)
 	}
 	r = newSession(e.pick(), fds[:b.kind], cfg, b.since)
+	r.copied = true
 	pipes := fds[b.kind:]
 	for i, from := range b.flows {
 		f := &r.flows[i]

@@ -256,9 +256,10 @@ func startContenders(b *testing.B) []*contender {
 	}
 	to := startOurs(b, "backend", "peersBackend", addresses{}, nil).addresses
 	return []*contender{
-		startOurs(b, "baton", "peersRelay", to, nil),
+		startOurs(b, "baton", "peersConnect", to, nil),
 		startTheirs(b, "haproxy", haproxyConfig, to, "-db", "-q", "-f", "config"),
 		startTheirs(b, "nginx", nginxConfig, to, "-p", ".", "-c", "config", "-e", "stderr"),
+		startOurs(b, "package net", "peersRelay", to, nil), // Baton that accepts and dials with package net
 	}
 }
 
@@ -355,7 +356,7 @@ var workloads = []workload{
 // BenchmarkPeers takes turns: a slice of time for each contender, and again.
 func BenchmarkPeers(b *testing.B) {
 	all := startContenders(b)
-	table := newTable("", "baton", "haproxy", "nginx", "baton/haproxy", "baton/nginx")
+	table := newTable("", "baton", "haproxy", "nginx", "package net", "baton/haproxy", "baton/nginx", "baton/package net")
 	for _, w := range workloads {
 		b.Run(strings.NewReplacer(" ", "-", ",", "").Replace(w.name), func(b *testing.B) {
 			rounds := 0
@@ -372,7 +373,7 @@ func BenchmarkPeers(b *testing.B) {
 				row := []string{w.name + ": " + unit}
 				for i, c := range all {
 					v := median(samples[i], of)
-					b.ReportMetric(v, c.name+"-"+strings.ReplaceAll(unit, " ", "-"))
+					b.ReportMetric(v, strings.ReplaceAll(c.name, " ", "-")+"-"+strings.ReplaceAll(unit, " ", "-"))
 					row = append(row, fmt.Sprintf(format, v))
 				}
 				for _, other := range samples[1:] {

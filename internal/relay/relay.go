@@ -22,8 +22,9 @@ type Config struct {
 	// 0 means never.
 	IdleTimeout time.Duration
 
-	// OnEnd, if not nil, is called once, on a goroutine of its own, when the relay has ended and its sockets are
-	// closed. It is not called for a relay that was exported.
+	// OnEnd, if not nil, is called once, within some milliseconds after the relay has ended and its sockets are closed.
+	// It may use the engine. The goroutine is shared with relays that ended at the same time: one that blocks holds up
+	// theirs. It is not called for a relay that was exported.
 	OnEnd func(Result)
 }
 

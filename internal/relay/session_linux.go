@@ -11,13 +11,15 @@ type session struct {
 	cfg   Config
 	since time.Time
 
-	kind  kind
-	ends  [2]end  // client, upstream
-	flows [2]flow // from the client, from the upstream; as many as kind says
+	kind    kind
+	attempt atomic.Pointer[attempt] // while it connects; the loop's but for whether there is one
+	ends    [2]end                  // client, upstream
+	flows   [2]flow                 // from the client, from the upstream; as many as kind says
 
 	active time.Duration // when the last byte moved, on the loop's clock
 	timer  timer
 	queued bool // in the loop's queue of relays that have more to do
+	copied bool // imported: another process may have a copy of the sockets
 	gone   bool // ended or exported
 	err    error
 }
@@ -83,7 +85,8 @@ func (e *end) fail(err error) {
 }
 
 func (s *session) stats() Stats {
-	st := Stats{Up: s.flows[0].moved.Load(), Since: s.since}
+	up := int64(s.flows[0].moved.Load()) // negative while a Target's first bytes are on their way
+	st := Stats{Up: uint64(max(0, up)), Since: s.since}
 	if s.kind == kindRelay {
 		st.Down = s.flows[1].moved.Load()
 	}

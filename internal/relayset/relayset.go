@@ -15,9 +15,24 @@ import (
 	"github.com/seed-e3b9a99f/baton/upgrader"
 )
 
+// ErrMoved is what OnEnd gets, with no counts, for a relay that has gone to the next generation: it has ended for this
+// process alone.
+var ErrMoved = errors.New("moved to the next generation")
+
+// Upgrader is what a Set needs of an [upgrader.Upgrader].
+type Upgrader interface {
+	OnParcel(kind string, receive func(upgrader.Parcel) error) error
+	OnHandover(fn func())
+	SendParcel(upgrader.Parcel) error
+	Go(fn func() error)
+	Exit() <-chan struct{}
+	Done() <-chan struct{}
+	ChildPID() int
+}
+
 // Set is relays of one program. Each has a note, which says what it is, and travels with it.
 type Set struct {
-	u      *upgrader.Upgrader
+	u      Upgrader
 	log    *slog.Logger
 	kind   string
 	engine *relay.Engine
@@ -26,6 +41,7 @@ type Set struct {
 	mu    sync.Mutex
 	all   map[*member]struct{}
 	moved uint64
+	held  int // times that Hold was called, and its result not
 }
 
 type member struct {
@@ -48,7 +64,7 @@ type Options struct {
 // New starts the engine, and takes over the parent's relays from the moment that the upgrader is ready. Call it before
 // that. When the process is replaced the relays move; what cannot move, or is left when the service stops, runs on until
 // it ends or the drain is over.
-func New(u *upgrader.Upgrader, o Options) (*Set, error) {
+func New(u Upgrader, o Options) (*Set, error) {
 	loops := o.Loops
 	if loops == 0 {
 		loops = min(2, runtime.NumCPU())
@@ -69,34 +85,81 @@ func New(u *upgrader.Upgrader, o Options) (*Set, error) {
 	return s, nil
 }
 
-// Relay moves bytes between client and upstream until both have ended. It takes ownership of both, also when it fails:
-// then config.OnEnd is called as well.
-func (s *Set) Relay(client, upstream net.Conn, note []byte, config relay.Config) error {
-	return s.run(note, config, func(c relay.Config) (*relay.Relay, error) { return s.engine.Relay(client, upstream, c) })
+// Hold keeps the set from closing while the process drains, until release is called: relays may still begin.
+func (s *Set) Hold() (release func()) {
+	s.hold(1)
+	return sync.OnceFunc(func() { s.hold(-1) })
 }
 
-// Echo sends back to c what comes from it. It takes ownership of c, also when it fails.
+func (s *Set) hold(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held += n
+}
+
+// idle tells whether nothing runs, and nothing can begin.
+func (s *Set) idle() bool {
+	s.mu.Lock()
+	held := s.held
+	s.mu.Unlock()
+	return held == 0 && s.engine.Len() == 0 // in this order: what was held may have become a relay
+}
+
+// Relay moves bytes between client and upstream until both have ended. It takes ownership of both, also when it fails:
+// then config.OnEnd is called as well. In a process that has been replaced, the relay moves on at once.
+func (s *Set) Relay(client, upstream net.Conn, note []byte, config relay.Config) error {
+	return s.begin(note, config, func(c relay.Config) (*relay.Relay, error) { return s.engine.Relay(client, upstream, c) })
+}
+
+// replaced tells whether another process is in charge, and what ran here has moved there.
+func (s *Set) replaced() bool {
+	select {
+	case <-s.u.Exit():
+		return s.u.ChildPID() != 0
+	default:
+		return false
+	}
+}
+
+// Echo sends back to c what comes from it. It takes ownership of c, also when it fails. It moves on as a relay does.
 func (s *Set) Echo(c net.Conn) error {
-	return s.run(nil, relay.Config{}, func(cfg relay.Config) (*relay.Relay, error) { return s.engine.Echo(c, cfg) })
+	return s.begin(nil, relay.Config{}, func(cfg relay.Config) (*relay.Relay, error) { return s.engine.Echo(c, cfg) })
+}
+
+type starter func(relay.Config) (*relay.Relay, error)
+
+// begin runs a relay, here or in the process that has replaced this one.
+func (s *Set) begin(note []byte, config relay.Config, start starter) error {
+	m, err := s.run(note, config, start)
+	if err == nil && s.replaced() {
+		s.send(m)
+	}
+	return err
 }
 
 // run begins a relay and remembers it until it ends.
-func (s *Set) run(note []byte, config relay.Config, start func(relay.Config) (*relay.Relay, error)) error {
+func (s *Set) run(note []byte, config relay.Config, start starter) (*member, error) {
 	m := &member{note: note, config: config}
+	if err := s.keep(m, start); err != nil {
+		if m.config.OnEnd != nil {
+			m.config.OnEnd(relay.Result{Err: err})
+		}
+		return nil, err
+	}
+	return m, nil
+}
+
+// keep begins a relay, and knows m until it ends.
+func (s *Set) keep(m *member, start starter) error {
+	config := m.config
 	config.OnEnd = func(r relay.Result) {
-		s.mu.Lock()
-		m.ended = true
-		delete(s.all, m)
-		s.mu.Unlock()
+		s.forget(m)
 		if m.config.OnEnd != nil {
 			m.config.OnEnd(r)
 		}
 	}
 	r, err := start(config)
 	if err != nil {
-		if m.config.OnEnd != nil {
-			m.config.OnEnd(relay.Result{Err: err})
-		}
 		return err
 	}
 	s.mu.Lock()
@@ -105,6 +168,13 @@ func (s *Set) run(note []byte, config relay.Config, start func(relay.Config) (*r
 		s.all[m] = struct{}{}
 	}
 	return nil
+}
+
+func (s *Set) forget(m *member) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.ended = true
+	delete(s.all, m)
 }
 
 // Len returns how many relays run.
@@ -135,7 +205,8 @@ func (s *Set) receive(p upgrader.Parcel) error {
 }
 
 func (s *Set) goOn(note []byte, config relay.Config, state relay.State) error {
-	return s.run(note, config, func(c relay.Config) (*relay.Relay, error) { return s.engine.Import(state, c) })
+	_, err := s.run(note, config, func(c relay.Config) (*relay.Relay, error) { return s.engine.Import(state, c) })
+	return err
 }
 
 // handOver sends what runs now, some at a time, since each waits for its ack.
@@ -157,6 +228,10 @@ func (s *Set) handOver() {
 	}
 	s.mu.Unlock()
 	for _, m := range now {
+		if m.relay.Connecting() {
+			s.sendLater(m) // the others need not wait for a slow server
+			continue
+		}
 		members <- m
 	}
 	close(members)
@@ -178,6 +253,9 @@ func (s *Set) send(m *member) {
 		s.mu.Lock()
 		s.moved++
 		s.mu.Unlock()
+		if m.config.OnEnd != nil {
+			m.config.OnEnd(relay.Result{Err: ErrMoved})
+		}
 		return
 	}
 	s.log.Warn("a connection stays in this process", "err", err)
@@ -193,7 +271,7 @@ func (s *Set) drain() error {
 	if s.u.ChildPID() != 0 {
 		s.handOver() // what was accepted while the others moved
 	}
-	for s.engine.Len() > 0 {
+	for !s.idle() {
 		select {
 		case <-s.u.Done():
 			s.log.Warn("closed connections that were still open at the end of the drain", "connections", s.engine.Len())

@@ -12,7 +12,7 @@ import (
 
 const (
 	// smallBody is up to which length a body is read before a server is chosen, and sent along with the head.
-	smallBody = 4 << 10
+	smallBody = len(buffer{})
 	// linger is how long a client that is still sending gets to read the answer before its connection is closed, and
 	// lingerBytes how much more is taken from it: a reset would take the answer away (RFC 9112, section 9.6).
 	linger      = 500 * time.Millisecond
@@ -72,10 +72,25 @@ func (b *body) failure(ctx context.Context) *failure {
 	if b == nil {
 		return nil
 	}
+	if ctx.Err() != nil {
+		b.settle()
+	}
 	if err := b.err.Load(); err != nil {
 		return &failure{class: bodyFailure(ctx, *err), err: *err}
 	}
 	return nil
+}
+
+// settle waits for a Read that is about to return its error: net/http cancels the request's context before it does.
+func (b *body) settle() {
+	const most, step = 100 * time.Millisecond, time.Millisecond
+	for waited := time.Duration(0); waited < most && b.err.Load() == nil; waited += step {
+		if b.mu.TryLock() {
+			b.mu.Unlock()
+			return
+		}
+		time.Sleep(step)
+	}
 }
 
 // unfinished tells whether the client's connection cannot be used for another request, since this one's rest is on it.

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// writeHead writes a request's head for an HTTP/1.1 server, and the body where that is small. An error of w is kept by
-// it, and shows when it is flushed.
+// writeHead writes a request's head for an HTTP/1.1 server. An error of w is kept by it, and shows when it is flushed.
 func writeHead(w *bufio.Writer, out *outgoing, server string) {
 	field := func(name, value string) {
 		_, _ = w.WriteString(name)
@@ -42,7 +41,6 @@ func writeHead(w *bufio.Writer, out *outgoing, server string) {
 		field("Content-Length", "0")
 	}
 	_, _ = w.WriteString("\r\n")
-	_, _ = w.Write(out.small)
 }
 
 // saysEmpty tells whether a request without a body says so (RFC 9110, section 8.6).

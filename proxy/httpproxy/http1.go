@@ -64,7 +64,7 @@ func (t *http1) ask(ctx context.Context, c *conn, out *outgoing) (*answer, *fail
 	a.forget = context.AfterFunc(ctx, func() { _ = c.Close() })
 	c.begin(out.streams())
 	writeHead(c.w, out, t.server)
-	sending := c.w.Flush() // after an error there may be an answer all the same: the server gave it, and closed
+	sending := c.send(out.small) // after an error there may be an answer all the same: the server gave it, and closed
 	if sending == nil && out.streams() {
 		a.sender = startSender(c, out)
 	} else {

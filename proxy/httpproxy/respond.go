@@ -58,7 +58,7 @@ func (s *serving) copyBody(a *answer) (whole bool, _ *failure) {
 	if a.quiet() && (a.conn != nil || a.ContentLength < 0) {
 		s.flush()
 	}
-	buf := buffers.Get().(*[32 << 10]byte)
+	buf := buffers.Get().(*buffer)
 	defer buffers.Put(buf)
 	for {
 		n, err := a.Body.Read(buf[:])

@@ -14,8 +14,10 @@ import (
 // section 10.1.1).
 const continueAfter = time.Second
 
+type buffer [32 << 10]byte
+
 // buffers are what bodies are copied through.
-var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
 // lineEnds takes out of a trailer what would begin another line.
 var lineEnds = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ")
@@ -72,7 +74,7 @@ func (s *sender) mayProceed() bool {
 }
 
 func (s *sender) send() error {
-	buf := buffers.Get().(*[32 << 10]byte)
+	buf := buffers.Get().(*buffer)
 	defer buffers.Put(buf)
 	length := s.out.length()
 	for sent := int64(0); ; {

@@ -16,7 +16,8 @@ type serving struct {
 	w        http.ResponseWriter
 	r        *http.Request
 	out      *outgoing
-	body     *body // nil where there is none
+	body     *body   // nil where there is none
+	small    *buffer // that goes back to the pool; nil where there is none
 	ex       Exchange
 	aborted  bool // the client must see a broken answer
 	hijacked bool
@@ -30,6 +31,9 @@ func (s *serving) serve() {
 	if s.body != nil {
 		s.body.stop()
 		s.ex.BytesIn = s.body.count.Load()
+	}
+	if s.small != nil {
+		buffers.Put(s.small)
 	}
 	if s.h.opts.Observe != nil {
 		s.ex.Duration = time.Since(s.ex.Start)
@@ -62,7 +66,7 @@ func (s *serving) passOn() *failure {
 		return &failure{class: NoServer, err: errors.New("no such upstream is known")}
 	}
 	if s.r.ContentLength != 0 {
-		if f := s.takeBody(); f != nil {
+		if f := s.takeBody(b); f != nil {
 			return f
 		}
 	}
@@ -70,7 +74,7 @@ func (s *serving) passOn() *failure {
 }
 
 // takeBody prepares the client's body, and reads a small one.
-func (s *serving) takeBody() *failure {
+func (s *serving) takeBody(b *backend) *failure {
 	limit := s.h.opts.Listener.HTTP.MaxBodyBytes
 	s.body = newBody(s.w, s.r, limit)
 	s.out.body = s.body
@@ -78,13 +82,19 @@ func (s *serving) takeBody() *failure {
 	switch {
 	case limit > 0 && n > limit:
 		return &failure{class: TooLarge, err: errTooLarge}
-	case n < 0 || n > smallBody || s.out.expect || len(s.out.trailers) > 0:
+	case n < 0 || n > int64(smallBody) || s.out.expect || len(s.out.trailers) > 0:
 		if s.body.http1 {
 			_ = s.body.rc.EnableFullDuplex() // net/http wants to know that both go on at once
 		}
 		return nil
 	}
-	s.out.small, s.out.hasSmall = make([]byte, n), true
+	if b.Config.Protocol == "h2c" { // whose transport may still read it after the answer
+		s.out.small = make([]byte, n)
+	} else {
+		s.small = buffers.Get().(*buffer)
+		s.out.small = s.small[:n]
+	}
+	s.out.hasSmall = true
 	if _, err := io.ReadFull(s.body, s.out.small); err != nil {
 		return &failure{class: bodyFailure(s.r.Context(), err), err: err}
 	}

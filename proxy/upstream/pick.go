@@ -108,6 +108,9 @@ func (l *Lease) Failed(err error) {
 	l.judged = true
 	s := l.server
 	s.failures++
+	if l.pool.onFailure != nil {
+		l.pool.onFailure(s.address)
+	}
 	s.lastError, s.lastFailure = text, now
 	if s.epoch == l.epoch && !ours(err) {
 		l.pool.failed(s, now)

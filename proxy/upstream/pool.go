@@ -21,16 +21,19 @@ type Options struct {
 	// Knowledge is what an earlier generation, or the pool of an earlier configuration, knew. What it says of servers
 	// that the configuration does not name is ignored.
 	Knowledge []Knowledge
+	// OnFailure, if not nil, is called with a server's address for each lease of it that failed. It must not block.
+	OnFailure func(server string)
 }
 
 // A Pool is the servers of one upstream. Its methods are safe for concurrent use.
 type Pool struct {
-	name    string
-	given   config.Upstream // as the caller gave it, for Matches
-	cfg     config.Upstream // with defaults
-	log     *slog.Logger
-	servers []*Server
-	ask     func(context.Context, *Server) error // one active check; nil without them
+	name      string
+	given     config.Upstream // as the caller gave it, for Matches
+	cfg       config.Upstream // with defaults
+	onFailure func(string)
+	log       *slog.Logger
+	servers   []*Server
+	ask       func(context.Context, *Server) error // one active check; nil without them
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -55,7 +58,7 @@ func New(name string, cfg config.Upstream, opts Options) (*Pool, error) {
 }
 
 func newPool(name string, cfg config.Upstream, opts Options) (*Pool, error) {
-	p := &Pool{name: name, given: clone(cfg), cfg: withDefaults(clone(cfg)), log: opts.Logger, wake: make(chan struct{}, 1)}
+	p := &Pool{name: name, given: clone(cfg), cfg: withDefaults(clone(cfg)), log: opts.Logger, onFailure: opts.OnFailure, wake: make(chan struct{}, 1)}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
