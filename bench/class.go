@@ -34,6 +34,16 @@ const (
 	WrongStatus Class = "wrong-status"
 	// ConnectionCut: a connection whose protocol has no polite close was ended while it was at rest.
 	ConnectionCut Class = "connection-cut"
+	// WebSocketClosed: the server ended a WebSocket by a close frame. Its protocol allows that, and the client has lost
+	// its session all the same. The errno is the close code, as "1001".
+	WebSocketClosed Class = "websocket-closed"
+	// StreamRefused: an HTTP/2 server said that it has not processed the stream. The errno is "REFUSED_STREAM", or
+	// "GOAWAY" where the connection's last stream came before this one.
+	StreamRefused Class = "stream-refused"
+	// StreamReset: an HTTP/2 server ended the stream by RST_STREAM for any other reason, which is the errno.
+	StreamReset Class = "stream-reset"
+	// GoAwayCut: an HTTP/2 server announced by GOAWAY that it would finish the stream, and ended the connection first.
+	GoAwayCut Class = "goaway-cut"
 )
 
 // What the client's own machine could not do. None of it is the server's loss.
@@ -63,6 +73,7 @@ func (c Class) Lost() bool {
 func ConnectionEnded() []Class {
 	return []Class{
 		ConnectionCut, WriteFailed, ResetBeforeResponse, EOFBeforeResponse, ResetMidResponse, EOFMidResponse,
+		WebSocketClosed, GoAwayCut,
 	}
 }
 
@@ -71,7 +82,7 @@ func (c Class) words() string {
 }
 
 // Failure is why an operation did not succeed: its class, and the errno or what stands for one: "EOF", "timeout",
-// "TLS alert", or the wrong status.
+// "TLS alert", the wrong status, a WebSocket's close code, or HTTP/2's name of an error.
 type Failure struct {
 	Class Class  `json:"class"`
 	Errno string `json:"errno,omitempty"`

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -23,6 +24,28 @@ const (
 type lossError struct {
 	Failure
 	cause error
+
+	unsent    bool // not one byte of the request was written
+	hidden    bool // see Result.Hidden
+	refused   bool // see Result.Refused
+	duplicate bool // see Result.Duplicate
+}
+
+// over ends a result as end does, with what the loss says of itself besides its class.
+func (r *Result) over(err error) Result {
+	if loss, ok := err.(*lossError); ok {
+		r.Hidden, r.Refused = loss.hidden, loss.refused
+		r.Duplicate = r.Duplicate || loss.duplicate
+	}
+	return r.end(err)
+}
+
+// errUnasked is the loss of an operation whose connection spoke before anybody had asked.
+var errUnasked = wrong("bytes on a connection at rest")
+
+// wrong is the loss of an answer that is not the right one.
+func wrong(format string, args ...any) *lossError {
+	return &lossError{Failure: Failure{Class: WrongBytes}, cause: fmt.Errorf(format, args...)}
 }
 
 func (e *lossError) Error() string { return e.Failure.String() + ": " + e.cause.Error() }

@@ -19,7 +19,8 @@ type dialer struct {
 	tls  *tls.Config
 }
 
-// resuming returns a dialer that offers the TLS session of its last connection, as the clients of real servers do.
+// resuming returns a dialer that offers the TLS session of its last connection, as the clients of real servers do. Its
+// copies share it.
 func (d dialer) resuming() dialer {
 	if d.tls != nil {
 		d.tls = d.tls.Clone()
@@ -34,7 +35,9 @@ type conn struct {
 	wire     *pollConn
 	br       *bufio.Reader
 	dialled  time.Time
-	resumed  bool // a TLS session from before
+	resumed  bool   // a TLS session from before
+	protocol string // agreed on by ALPN, or ""
+	served   bool   // a whole answer came on it
 	ctx      context.Context
 	unhook   func() bool
 }
@@ -44,6 +47,19 @@ var readers = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
 // dial connects, and shakes hands if this is TLS, until deadline. When ctx ends, whatever waits on the connection
 // ends too. The error is a *lossError.
 func (d *dialer) dial(ctx context.Context, deadline time.Time) (*conn, error) {
+	c, err := d.connect(ctx, deadline)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.secure(c, c.wire); err != nil {
+		c.drop()
+		return nil, err
+	}
+	return c, nil
+}
+
+// connect is dial without the handshake. The error is a *lossError.
+func (d *dialer) connect(ctx context.Context, deadline time.Time) (*conn, error) {
 	dialled := time.Now()
 	network := net.Dialer{Deadline: deadline, KeepAlive: -1}
 	tcp, err := network.DialContext(ctx, "tcp", d.addr)
@@ -63,17 +79,24 @@ func (d *dialer) dial(ctx context.Context, deadline time.Time) (*conn, error) {
 	c := &conn{Conn: wire, wire: wire, dialled: dialled, ctx: ctx}
 	c.unhook = context.AfterFunc(ctx, func() { wire.SetDeadline(time.Unix(1, 0)) })
 	c.arm(deadline)
-	if d.tls != nil {
-		secure := tls.Client(wire, d.tls)
-		if err := secure.Handshake(); err != nil {
-			c.drop()
-			return nil, classify(phaseHandshake, err)
-		}
-		c.Conn, c.resumed = secure, secure.ConnectionState().DidResume
-	}
 	c.br = readers.Get().(*bufio.Reader)
 	c.br.Reset(c.Conn)
 	return c, nil
+}
+
+// secure shakes hands through c's wire, or what stands before it, if this is TLS. The error is a *lossError.
+func (d *dialer) secure(c *conn, through net.Conn) error {
+	if d.tls == nil {
+		return nil
+	}
+	secure := tls.Client(through, d.tls)
+	if err := secure.Handshake(); err != nil {
+		return classify(phaseHandshake, err)
+	}
+	state := secure.ConnectionState()
+	c.Conn, c.resumed, c.protocol = secure, state.DidResume, state.NegotiatedProtocol
+	c.br.Reset(c.Conn)
+	return nil
 }
 
 // arm sets the time by which the operation that begins must be over.

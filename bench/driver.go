@@ -27,6 +27,18 @@ type Upgrades struct {
 	Settle   time.Duration // added to an upgrade's window, since clients feel it a little longer; 250 ms if 0
 	Trigger  Trigger
 	PIDFile  string // "" if there is none
+
+	// Jitter makes each Interval longer or shorter by up to so much, evenly spread, so that upgrades do not keep step
+	// with anything that the server does by the clock.
+	Jitter time.Duration
+
+	// Kinds take turns as events, Count in all; only KindUpgrade if empty. Each event has an Upgrade in the report, and
+	// an Event beside it.
+	Kinds    []Kind
+	Rotation *Rotation  // for KindRotate
+	Reload   Trigger    // for KindReload
+	Rolling  *Rolling   // the binaries to upgrade to; nil: whatever is there
+	Inject   *Injection // bad binaries among them; nil: none
 }
 
 const (
@@ -42,6 +54,13 @@ func (u Upgrades) withDefaults() Upgrades {
 	orElse(&u.LeadIn, u.Interval/2)
 	orElse(&u.Timeout, 30*time.Second)
 	orElse(&u.Settle, 250*time.Millisecond)
+	if len(u.Kinds) == 0 {
+		u.Kinds = []Kind{KindUpgrade}
+	}
+	if u.Inject != nil {
+		inject := u.Inject.withDefaults()
+		u.Inject = &inject
+	}
 	return u
 }
 
@@ -49,12 +68,10 @@ func (u Upgrades) validate() error {
 	switch {
 	case u.Count < 1:
 		return fmt.Errorf("%d upgrades: there must be at least one", u.Count)
-	case u.Trigger == nil:
-		return errors.New("upgrades without a trigger")
 	case u.Interval < 0 || u.LeadIn < 0 || u.Timeout < 0 || u.Settle < 0:
 		return errors.New("upgrades: a duration is negative")
 	}
-	return nil
+	return u.validateEvents()
 }
 
 // driver upgrades the server again and again, and watches each takeover from outside.
@@ -68,10 +85,21 @@ type driver struct {
 	inPlace  bool          // the pidfile stays the same across upgrades
 	foreign  bool          // the generation header does
 	finished []Upgrade
+	events   []*Event // of the same numbers
+	census   *census
 }
 
 // run returns when the last upgrade's interval is over, or ctx is done.
 func (d *driver) run(ctx context.Context) {
+	d.census = newCensus(d.pid)
+	stop := d.census.watch()
+	defer func() {
+		stop()
+		d.account()
+	}()
+	if d.Rotation != nil {
+		defer d.unrotate()
+	}
 	next := d.start.Add(d.LeadIn)
 	for n := 1; n <= d.Count; n++ {
 		if !sleepUntil(ctx, next) {
@@ -79,13 +107,14 @@ func (d *driver) run(ctx context.Context) {
 		}
 		d.confirm()
 		begun := time.Now()
-		done := d.upgrade(ctx, n)
+		done, event := d.carryOut(ctx, n)
 		if ctx.Err() != nil {
 			return
 		}
 		d.finished = append(d.finished, done)
+		d.events = append(d.events, &event)
 		d.report(done)
-		next = begun.Add(d.Interval)
+		next = begun.Add(d.pause())
 		if earliest := time.Now().Add(d.Settle); next.Before(earliest) {
 			next = earliest
 		}
@@ -95,15 +124,11 @@ func (d *driver) run(ctx context.Context) {
 }
 
 // upgrade triggers one upgrade and watches it until it is over, has failed, or ctx is done.
-func (d *driver) upgrade(ctx context.Context, n int) (u Upgrade) {
+func (d *driver) upgrade(ctx context.Context, n int) Upgrade {
+	u, begun := d.begin(n)
+	defer d.end()
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
-	u.Number = n
-	u.FromPID, _ = d.pid()
-	begun := time.Now()
-	u.At = begun.Sub(d.start).Seconds()
-	d.windows.open(begun)
-	defer func() { d.windows.close(time.Now().Add(d.Settle)) }()
 
 	was, arrived := d.seen.expect(begun)
 	if d.foreign {
@@ -207,7 +232,7 @@ func (d *driver) confirm() {
 	switch {
 	case last.Error != "":
 		return
-	case last.FromGeneration != "" && last.FromGeneration == d.seen.now():
+	case last.ToGeneration != "" && last.FromGeneration == d.seen.now():
 		last.Error = fmt.Sprintf("generation %s served, and then generation %s did again", last.ToGeneration, last.FromGeneration)
 	case last.ToPID != 0 && last.FromPID == pid:
 		last.Error = fmt.Sprintf("%s named pid %d, and then pid %d again", d.PIDFile, last.ToPID, last.FromPID)

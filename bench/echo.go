@@ -43,11 +43,12 @@ type echoClient struct {
 	ctx       context.Context
 	id        int
 	sent, got []byte
+	before    []byte // what was sent before that
 }
 
 // exchange sends operation seq's payload and waits for all of it to come back. The error is a *lossError.
 func (c *echoClient) exchange(on *conn, seq int64) error {
-	c.sent = payload(c.sent[:0], c.lane.name, c.id, seq)
+	c.before, c.sent = c.sent, payload(c.before[:0], c.lane.name, c.id, seq)
 	if _, err := on.Write(c.sent); err != nil {
 		return classify(phaseWrite, err)
 	}
@@ -59,9 +60,34 @@ func (c *echoClient) exchange(on *conn, seq int64) error {
 	}
 	switch extra := on.br.Buffered(); {
 	case !bytes.Equal(c.got, c.sent):
-		return &lossError{Failure{Class: WrongBytes}, fmt.Errorf("echo is %q, want %q", clip(c.got), clip(c.sent))}
+		loss := wrong("echo is %q, want %q", clip(c.got), clip(c.sent))
+		loss.duplicate = bytes.Equal(c.got, c.before)
+		return loss
 	case extra > 0:
-		return &lossError{Failure{Class: WrongBytes}, fmt.Errorf("%d bytes more than the echo", extra)}
+		loss := wrong("%d bytes more than the echo", extra)
+		loss.duplicate = c.repeated(on, c.sent)
+		return loss
 	}
 	return nil
+}
+
+// repeated reports whether what lies in the connection's buffer is the beginning of a payload's echo.
+func (c *echoClient) repeated(on *conn, sent []byte) bool {
+	extra, _ := on.br.Peek(min(on.br.Buffered(), len(sent)))
+	return len(extra) > 0 && bytes.HasPrefix(sent, extra)
+}
+
+// cutAtRest is what it comes to when a connection at rest was found ended, or to have spoken.
+func (c *echoClient) cutAtRest(on *conn, err error) *lossError {
+	if err == errSpoke {
+		loss := *errUnasked
+		loss.duplicate = c.repeated(on, c.sent)
+		return &loss
+	}
+	return cut(err)
+}
+
+// cut is the loss of a connection that was ended at rest, though its protocol has no polite close.
+func cut(err error) *lossError {
+	return &lossError{Failure: Failure{ConnectionCut, classOf(phaseRead, err).Errno}, cause: err}
 }

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestEchoFlaws has echo servers misbehave, in both TCP lanes.
+// TestEchoFlaws has echo servers misbehave, in the TCP lanes whose operations are one echo each.
 func TestEchoFlaws(t *testing.T) {
 	for _, flaw := range []struct {
 		name    string
@@ -44,7 +44,7 @@ func TestEchoFlaws(t *testing.T) {
 		},
 			Failure{Class: WrongBytes}, ample},
 	} {
-		for _, make := range []func(string) Lane{LongTCP, NewTCP} {
+		for _, make := range []func(string) Lane{LongTCP, NewTCP, func(addr string) Lane { return SilentTCP(addr, short) }} {
 			s := serveEcho(t, func(s *server, c net.Conn, op int64, p []byte) bool {
 				if sometimes(op) {
 					return flaw.do(s, c, p)

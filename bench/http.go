@@ -3,13 +3,14 @@ package bench
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // httpLane is what the HTTP lanes share: where the server is, and what it answered when it was probed.
@@ -17,15 +18,27 @@ type httpLane struct {
 	name   string
 	method string
 	target HTTP
+	once   bool // each connection carries one request, and says so
 	dialer dialer
 	want   answer
+	nonce  uint32 // sets this run's request ids apart from those of others
+}
+
+// newHTTPLane names a lane by the target's scheme and what kind of client it is.
+func newHTTPLane(kind, method string, target HTTP) *httpLane {
+	target = target.withDefaults()
+	if target.Method != "" {
+		method = target.Method
+	}
+	return &httpLane{name: target.scheme() + " " + kind, method: method, target: target, nonce: rand.Uint32()}
 }
 
 // answer is what a right response looks like.
 type answer struct {
-	status int
+	status int    // 0: not yet known
 	echo   bool   // the response's body is the request's
 	body   []byte // nil: any
+	ids    bool   // the response names the request that it answers
 }
 
 // httpAnswer is a response that arrived whole.
@@ -33,6 +46,8 @@ type httpAnswer struct {
 	status     int
 	close      bool // the server will close the connection, or has
 	generation string
+	id         string // of the request that it answers, if the server says so
+	seen       int    // how often the server has seen that id, if it counts
 	body       []byte // valid until the next request
 }
 
@@ -40,71 +55,75 @@ func (l *httpLane) Name() string { return l.name }
 
 func (l *httpLane) secure() bool { return l.target.TLS != nil }
 
-// Probe sends two requests, on a connection each, and holds the server to what it answered to both from then on.
-func (l *httpLane) Probe(ctx context.Context) (string, error) {
-	addr, err := resolve(ctx, l.target.Addr)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", l.name, err)
-	}
-	l.dialer = dialer{addr: addr, tls: l.target.TLS}
-	first, err := l.probeOnce(ctx)
-	if err != nil {
-		return "", err
-	}
-	second, err := l.probeOnce(ctx)
-	if err != nil {
-		return "", err
-	}
-	if first.status != second.status {
-		return "", fmt.Errorf("%s: %s %s is answered by status %d and then by %d; the bench needs a path with one steady answer",
-			l.name, l.method, l.target.Path, first.status, second.status)
-	}
-	l.want.status = first.status
-	l.want.echo = first.echoed && second.echoed
-	if l.target.SameBody && !l.want.echo {
-		l.want.body = first.body
-	}
-	return second.generation, nil
-}
-
-type probed struct {
-	httpAnswer
-	echoed bool
-}
-
-func (l *httpLane) probeOnce(ctx context.Context) (probed, error) {
-	c := l.client(ctx, 0)
-	fail := func(err error) (probed, error) {
-		return probed{}, fmt.Errorf("%s: no answer from %s: %w", l.name, l.target.Addr, err)
-	}
-	connection, err := l.dialer.dial(ctx, time.Now().Add(probeTimeout))
-	if err != nil {
-		return fail(err)
-	}
-	defer connection.drop()
-	c.compose(0)
-	got, err := c.exchange(connection)
-	if err != nil {
-		return fail(err)
-	}
-	if got.status >= 500 && got.status != http.StatusNotImplemented { // a server without POST is a server too
-		return fail(fmt.Errorf("%s %s is answered by status %d", l.method, l.target.Path, got.status))
-	}
-	got.body = bytes.Clone(got.body)
-	return probed{got, l.method == http.MethodPost && bytes.Equal(got.body, c.body())}, nil
-}
-
+// client returns client number id. Probes have numbers below 0.
 func (l *httpLane) client(ctx context.Context, id int) *httpClient {
-	c := &httpClient{lane: l, ctx: ctx, id: id, asked: &http.Request{Method: l.method}}
-	c.head = fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: baton-bench\r\n", l.method, l.target.Path, l.target.Host)
-	if l.method == http.MethodPost {
-		c.head = fmt.Appendf(c.head, "Content-Type: text/plain\r\nContent-Length: %d\r\n", payloadSize)
-	} else {
-		c.head = append(c.head, "Connection: close\r\n"...)
+	return &httpClient{
+		lane:   l,
+		ctx:    ctx,
+		id:     id,
+		asked:  &http.Request{Method: l.method},
+		head:   l.head(l.method, l.target.Path),
+		prefix: fmt.Appendf(nil, "bench-%08x-%s-%d-", l.nonce, strings.ReplaceAll(l.name, " ", "-"), id),
 	}
-	c.head = fmt.Appendf(c.head, "X-Request-Id: bench-%s-%d-", strings.ReplaceAll(l.name, " ", "-"), id)
-	return c
 }
+
+// head returns the first lines of every request, without its framing and id.
+func (l *httpLane) head(method, path string) []byte {
+	b := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, path, l.target.Host)
+	for _, line := range l.fields() {
+		b = fmt.Appendf(b, "%s: %s\r\n", line[0], line[1])
+	}
+	if l.once {
+		b = append(b, "Connection: close\r\n"...)
+	}
+	return b
+}
+
+// fields returns the header lines that every request has, in a fixed order.
+func (l *httpLane) fields() (lines [][2]string) {
+	header := l.target.Header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	if header.Get("User-Agent") == "" {
+		header.Set("User-Agent", "baton-bench")
+	}
+	if l.body() != bodyNone && header.Get("Content-Type") == "" {
+		header.Set("Content-Type", "text/plain")
+	}
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		for _, value := range header[name] {
+			lines = append(lines, [2]string{name, value})
+		}
+	}
+	return lines
+}
+
+type bodyKind int
+
+const (
+	bodyNone  bodyKind = iota
+	bodyLine           // a payload
+	bodyGiven          // the target's
+)
+
+func (l *httpLane) body() bodyKind {
+	switch {
+	case l.target.Body != nil:
+		return bodyGiven
+	case l.method == http.MethodPost || l.method == http.MethodPut || l.method == http.MethodPatch:
+		return bodyLine
+	default:
+		return bodyNone
+	}
+}
+
+const (
+	// idHeader carries an id that no other request has. A server that sends it back shows which request it answers.
+	idHeader = "Baton-Request-Id"
+	// seenHeader is for servers that count how often an id has reached them.
+	seenHeader = "Baton-Request-Seen"
+)
 
 // httpClient speaks HTTP/1.1 by hand. net/http's own client sends some requests a second time on its own, which is
 // the very thing that must not happen here.
@@ -112,30 +131,53 @@ type httpClient struct {
 	lane    *httpLane
 	ctx     context.Context
 	id      int
-	head    []byte // every request's first lines, up to its number
-	request []byte // the request at hand
+	head    []byte // every request's first lines
+	prefix  []byte // of every request's id
+	ident   []byte // the id of the request at hand
+	before  []byte // the id of the one before
+	content []byte // the body of the request at hand
+	request []byte // all of the request at hand
 	asked   *http.Request
 	read    bytes.Buffer
 
 	beforeSend func(*conn) // for tests: between the look at a connection at rest and the write
 }
 
-// compose writes operation seq's request. X-Request-Id lets an operator find it in the server's own logs.
-func (c *httpClient) compose(seq int64) {
-	c.request = append(c.request[:0], c.head...)
-	c.request = strconv.AppendInt(c.request, seq, 10)
-	c.request = append(c.request, "\r\n\r\n"...)
-	if c.lane.method == http.MethodPost {
-		c.request = payload(c.request, c.lane.name, c.id, seq)
+// prepare makes up operation seq's id and body.
+func (c *httpClient) prepare(seq int64) {
+	c.before, c.ident = c.ident, append(c.before[:0], c.prefix...)
+	c.ident = strconv.AppendInt(c.ident, seq, 10)
+	switch c.lane.body() {
+	case bodyLine:
+		c.content = payload(c.content[:0], c.lane.name, c.id, seq)
+	case bodyGiven:
+		c.content = c.lane.target.Body
 	}
 }
 
-// body returns the body of the request that compose wrote.
-func (c *httpClient) body() []byte {
-	if c.lane.method != http.MethodPost {
-		return nil
+// compose writes operation seq's request.
+func (c *httpClient) compose(seq int64) {
+	c.prepare(seq)
+	c.request = append(c.request[:0], c.head...)
+	if c.lane.body() != bodyNone {
+		c.request = append(c.request, "Content-Length: "...)
+		c.request = strconv.AppendInt(c.request, int64(len(c.content)), 10)
+		c.request = append(c.request, "\r\n"...)
 	}
-	return c.request[len(c.request)-payloadSize:]
+	c.request = c.appendID(c.request)
+	c.request = append(c.request, "\r\n"...)
+	c.request = append(c.request, c.content...)
+}
+
+// appendID names the request. X-Request-Id lets an operator find it in the logs of servers that know only that.
+func (c *httpClient) appendID(b []byte) []byte {
+	for _, name := range []string{idHeader, "X-Request-Id"} {
+		b = append(b, name...)
+		b = append(b, ": "...)
+		b = append(b, c.ident...)
+		b = append(b, "\r\n"...)
+	}
+	return b
 }
 
 // exchange writes the composed request and reads its whole response. The error is a *lossError.
@@ -143,13 +185,26 @@ func (c *httpClient) exchange(on *conn) (httpAnswer, error) {
 	if c.beforeSend != nil {
 		c.beforeSend(on)
 	}
-	_, writeErr := on.Write(c.request)
+	n, err := on.Write(c.request)
+	got, err := c.receive(on, n, err)
+	if err != nil {
+		return got, err
+	}
+	return got, c.nothingMore(on)
+}
+
+// receive reads the response to the request at hand. Of that, writing had brought written bytes out, and ended in
+// writeErr. The error is a *lossError.
+func (c *httpClient) receive(on *conn, written int, writeErr error) (httpAnswer, error) {
 	// A server may answer and close before it has read everything: then the write fails, and the response is here.
 	if _, err := on.br.Peek(1); err != nil {
+		loss := classify(phaseAwait, err)
 		if writeErr != nil {
-			return httpAnswer{}, classify(phaseWrite, writeErr)
+			loss = classify(phaseWrite, writeErr)
+			loss.unsent = written == 0
 		}
-		return httpAnswer{}, classify(phaseAwait, err)
+		loss.hidden = sentAgain(loss, on.served, replayable(c.lane.method, c.lane.target.Header))
+		return httpAnswer{}, loss
 	}
 	resp, err := http.ReadResponse(on.br, c.asked)
 	for err == nil && resp.StatusCode/100 == 1 && resp.StatusCode != http.StatusSwitchingProtocols {
@@ -159,8 +214,7 @@ func (c *httpClient) exchange(on *conn) (httpAnswer, error) {
 		return httpAnswer{}, classify(phaseRead, err)
 	}
 	c.read.Reset()
-	probing := c.lane.want.status == 0
-	if probing || c.lane.want.echo || c.lane.want.body != nil {
+	if c.wantsBody() {
 		_, err = c.read.ReadFrom(io.LimitReader(resp.Body, maxCompared))
 	}
 	if err == nil {
@@ -169,41 +223,44 @@ func (c *httpClient) exchange(on *conn) (httpAnswer, error) {
 	if err != nil {
 		return httpAnswer{}, classify(phaseRead, err)
 	}
-	if n := on.br.Buffered(); n > 0 {
-		return httpAnswer{}, &lossError{Failure{Class: WrongBytes}, fmt.Errorf("%d bytes more than the response", n)}
-	}
-	return httpAnswer{
-		status:     resp.StatusCode,
-		close:      resp.Close || writeErr != nil,
-		generation: resp.Header.Get(c.lane.target.GenerationHeader),
-		body:       c.read.Bytes(),
-	}, nil
+	on.served = true
+	got := c.answered(resp.StatusCode, resp.Header.Get)
+	got.close = resp.Close || writeErr != nil
+	return got, nil
 }
 
-// maxCompared is how much of a response's body is kept to be compared.
-const maxCompared = 64 << 10
-
-// judge returns nil if the response is the right one, or else a *lossError.
-func (c *httpClient) judge(got httpAnswer) error {
+// wantsBody reports whether the response's body is to be compared.
+func (c *httpClient) wantsBody() bool {
 	want := c.lane.want
-	switch {
-	case got.status != want.status:
-		return &lossError{Failure{WrongStatus, strconv.Itoa(got.status)}, fmt.Errorf("status %d, want %d", got.status, want.status)}
-	case want.echo && !bytes.Equal(got.body, c.body()):
-		return &lossError{Failure{Class: WrongBytes}, fmt.Errorf("echo is %q, want %q", clip(got.body), clip(c.body()))}
-	case want.body != nil && !bytes.Equal(got.body, want.body):
-		return &lossError{Failure{Class: WrongBytes}, fmt.Errorf("body is %q, want %q", clip(got.body), clip(want.body))}
+	return want.status == 0 || want.echo || want.body != nil
+}
+
+// answered is the answer whose body is in c.read.
+func (c *httpClient) answered(status int, header func(string) string) httpAnswer {
+	got := httpAnswer{status: status, generation: header(c.lane.target.GenerationHeader), body: c.read.Bytes()}
+	got.id = header(idHeader)
+	got.seen, _ = strconv.Atoi(header(seenHeader))
+	return got
+}
+
+// nothingMore returns a *lossError if more than the response has come. If that shows the request's id or its line
+// again, it was answered twice.
+func (c *httpClient) nothingMore(on *conn) error {
+	n := on.br.Buffered()
+	if n == 0 {
+		return nil
 	}
-	return nil
+	loss := wrong("%d bytes more than the response", n)
+	loss.duplicate = c.mentioned(on)
+	return loss
 }
 
-// timedOutAtRest reads what a server said on a connection at rest, and reports whether it is the 408 by which some
-// announce that they close it.
-func (c *httpClient) timedOutAtRest(on *conn) bool {
-	resp, err := http.ReadResponse(on.br, c.asked)
-	return err == nil && resp.StatusCode == http.StatusRequestTimeout
+// mentioned reports whether what lies in the connection's buffer speaks of the request at hand.
+func (c *httpClient) mentioned(on *conn) bool {
+	extra, _ := on.br.Peek(on.br.Buffered())
+	if c.lane.body() == bodyLine && bytes.Contains(extra, c.content) {
+		return true
+	}
+	_, after, found := bytes.Cut(extra, c.ident)
+	return found && len(c.ident) > 0 && (len(after) == 0 || after[0] < '0' || after[0] > '9')
 }
-
-func clip(b []byte) []byte { return b[:min(len(b), 40)] }
-
-var errUnasked = &lossError{Failure{Class: WrongBytes}, errors.New("bytes on a connection at rest")}

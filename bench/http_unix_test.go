@@ -67,7 +67,7 @@ func TestRequestFlaws(t *testing.T) {
 		}, Failure{WrongStatus, "503"}, ample},
 	} {
 		for _, secure := range []bool{false, true} {
-			for _, make := range []func(HTTP) Lane{NewConnections, KeepAlive} {
+			for _, make := range oneRequestLanes(secure) {
 				at := serveHTTP(t, secure, func(s *server, r request) bool {
 					if sometimes(r.op) {
 						return flaw.handle(s, r)
@@ -97,6 +97,18 @@ func TestRequestFlaws(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// oneRequestLanes are the lanes of HTTP/1.1 whose operations are one request each.
+func oneRequestLanes(secure bool) []func(HTTP) Lane {
+	if secure {
+		return []func(HTTP) Lane{NewConnections, NewResumed, KeepAlive, func(t HTTP) Lane { return HalfOpen(t, short) }}
+	}
+	return []func(HTTP) Lane{
+		NewConnections, KeepAlive,
+		func(t HTTP) Lane { return Halves(t, short) },
+		func(t HTTP) Lane { return Silent(t, short) },
 	}
 }
 
@@ -199,8 +211,11 @@ func TestCloseCrossesRequest(t *testing.T) {
 					now <- true
 					awaitPoll(t, on, end.event)
 				}
-				if r := c.Do(2, time.Now().Add(ample)); r.Failure != end.want || r.Opened != 0 {
-					t.Errorf("%v with %d connections opened, want %v with none", r.Failure, r.Opened, end.want)
+				// Nothing of a write that fails at once has left, so http.Transport sends even a POST again.
+				hidden := end.want.Class == WriteFailed
+				if r := c.Do(2, time.Now().Add(ample)); r.Failure != end.want || r.Opened != 0 || r.Hidden != hidden {
+					t.Errorf("%v with %d connections opened, hidden %v; want %v with none, hidden %v",
+						r.Failure, r.Opened, r.Hidden, end.want, hidden)
 				}
 				c.beforeSend = nil
 				if r := c.Do(3, time.Now().Add(ample)); r.Class != OK || r.Renewed {

@@ -7,9 +7,10 @@ import (
 )
 
 // KeepAlive is the lane of POSTs on connections that stay open. It is called "http keep-alive", or "https keep-alive"
-// if the target has TLS; a client that has to connect again then offers to resume its session. If the server echoes bodies when it is probed, every echo is compared.
+// if the target has TLS; a client that has to connect again then offers to resume its session. If the server echoes
+// bodies when it is probed, every echo is compared.
 func KeepAlive(target HTTP) Lane {
-	return keepAlive{&httpLane{name: target.scheme() + " keep-alive", method: http.MethodPost, target: target.withDefaults()}}
+	return keepAlive{newHTTPLane("keep-alive", http.MethodPost, target)}
 }
 
 type keepAlive struct{ *httpLane }
@@ -28,12 +29,32 @@ type keepAliveClient struct {
 }
 
 func (c *keepAliveClient) Do(seq int64, deadline time.Time) (r Result) {
+	if err := c.ready(&r, deadline); err != nil {
+		return r.over(err)
+	}
+	c.compose(seq)
+	got, err := c.exchange(c.on)
+	if err != nil {
+		c.forget()
+		return r.over(err)
+	}
+	c.keep(got)
+	return c.settle(&r, got)
+}
+
+// ready sees to it that there is a connection, and that the server has not ended it. The error is a *lossError.
+func (c *keepAliveClient) ready(r *Result, deadline time.Time) error {
 	if c.on != nil {
 		c.on.arm(deadline)
 		switch err := c.on.atRest(); {
-		case err == errSpoke && !c.timedOutAtRest(c.on):
+		case err == errSpoke:
+			loss := c.unasked(c.on) // before the bytes are read
+			polite := c.timedOutAtRest(c.on)
 			c.forget()
-			return r.end(errUnasked)
+			if !polite {
+				return loss
+			}
+			c.renew = true
 		case err != nil:
 			c.forget()
 			c.renew = true
@@ -44,24 +65,22 @@ func (c *keepAliveClient) Do(seq int64, deadline time.Time) (r Result) {
 		c.renew = false
 		on, err := c.dialer.dial(c.ctx, deadline)
 		if err != nil {
-			return r.end(err)
+			return err
 		}
 		c.on = on
-		r.Opened, r.Renewed, r.Resumed = 1, renewing, on.resumed
+		r.opened(on)
+		r.Renewed = renewing
 	}
 	r.Dialled = c.on.dialled
-	c.compose(seq)
-	got, err := c.exchange(c.on)
-	if err != nil {
-		c.forget()
-		return r.end(err)
-	}
+	return nil
+}
+
+// keep closes the connection if the answer says that it is the last one on it.
+func (c *keepAliveClient) keep(got httpAnswer) {
 	if got.close {
 		c.Close()
 		c.renew = true
 	}
-	r.Generation = got.generation
-	return r.end(c.judge(got))
 }
 
 func (c *keepAliveClient) forget() {

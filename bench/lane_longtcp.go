@@ -28,17 +28,14 @@ func (c *longTCPClient) Do(seq int64, deadline time.Time) (r Result) {
 	if c.on != nil {
 		c.on.arm(deadline)
 		if err := c.on.atRest(); err != nil {
+			loss := c.cutAtRest(c.on, err)
 			c.forget()
-			if err == errSpoke {
-				return r.end(errUnasked)
-			}
-			sign := classOf(phaseRead, err).Errno
-			return r.end(&lossError{Failure{ConnectionCut, sign}, err})
+			return r.over(loss)
 		}
 	} else {
 		on, err := c.lane.dialer.dial(c.ctx, deadline)
 		if err != nil {
-			return r.end(err)
+			return r.over(err)
 		}
 		c.on, r.Opened = on, 1
 	}
@@ -47,7 +44,7 @@ func (c *longTCPClient) Do(seq int64, deadline time.Time) (r Result) {
 	if err != nil {
 		c.forget()
 	}
-	return r.end(err)
+	return r.over(err)
 }
 
 func (c *longTCPClient) forget() {

@@ -9,7 +9,18 @@ import (
 // NewConnections is the lane that opens a connection for each GET and closes it afterwards. It is called "http new",
 // or "https new" if the target has TLS; the handshake is always a full one.
 func NewConnections(target HTTP) Lane {
-	return newConnections{&httpLane{name: target.scheme() + " new", method: http.MethodGet, target: target.withDefaults()}}
+	lane := newHTTPLane("new", http.MethodGet, target)
+	lane.once = true
+	return newConnections{lane}
+}
+
+// NewResumed is NewConnections whose clients offer to resume the TLS session of the connection before, as browsers do.
+// It is called "https new resumed". A server that has forgotten its ticket keys loses nothing here: it shakes hands in
+// full, and LaneReport.HandshakesFull counts that.
+func NewResumed(target HTTP) Lane {
+	lane := newHTTPLane("new resumed", http.MethodGet, target)
+	lane.once = true
+	return &newResumed{newConnections: newConnections{lane}}
 }
 
 type newConnections struct{ *httpLane }
@@ -17,26 +28,50 @@ type newConnections struct{ *httpLane }
 func (newConnections) Persistent() bool { return false }
 
 func (l newConnections) Client(ctx context.Context, id int) Client {
-	return &newConnClient{l.client(ctx, id)}
+	return &newConnClient{l.client(ctx, id), l.dialer}
 }
 
-type newConnClient struct{ *httpClient }
+// newResumed has one session cache for all its clients, or the first connection of each would be a full handshake.
+type newResumed struct {
+	newConnections
+	resuming dialer
+}
+
+func (l *newResumed) Probe(ctx context.Context) (string, error) {
+	generation, err := l.newConnections.Probe(ctx)
+	l.resuming = l.dialer.resuming()
+	return generation, err
+}
+
+func (l *newResumed) Client(ctx context.Context, id int) Client {
+	return &newConnClient{l.client(ctx, id), l.resuming}
+}
+
+type newConnClient struct {
+	*httpClient
+	dialer dialer
+}
 
 func (c *newConnClient) Do(seq int64, deadline time.Time) (r Result) {
-	on, err := c.lane.dialer.dial(c.ctx, deadline)
+	on, err := c.dialer.dial(c.ctx, deadline)
 	if err != nil {
-		return r.end(err)
+		return r.over(err)
 	}
-	r.Opened, r.Dialled = 1, on.dialled
+	r.opened(on)
 	c.compose(seq)
 	got, err := c.exchange(on)
 	if err != nil {
 		on.drop()
-		return r.end(err)
+		return r.over(err)
 	}
 	on.close()
-	r.Generation = got.generation
-	return r.end(c.judge(got))
+	return c.settle(&r, got)
 }
 
 func (c *newConnClient) Close() {}
+
+// opened notes the connection that was opened for the operation.
+func (r *Result) opened(on *conn) {
+	r.Opened++
+	r.Dialled, r.Resumed = on.dialled, on.resumed
+}

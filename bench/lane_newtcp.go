@@ -24,12 +24,12 @@ type newTCPClient struct{ *echoClient }
 func (c *newTCPClient) Do(seq int64, deadline time.Time) (r Result) {
 	on, err := c.lane.dialer.dial(c.ctx, deadline)
 	if err != nil {
-		return r.end(err)
+		return r.over(err)
 	}
 	r.Opened, r.Dialled = 1, on.dialled
 	err = c.exchange(on, seq)
 	on.close()
-	return r.end(err)
+	return r.over(err)
 }
 
 func (c *newTCPClient) Close() {}

@@ -15,10 +15,24 @@ func (p pacer) due(seq int64) time.Time {
 	return p.start.Add(p.offset + time.Duration(float64(seq-1)/p.rate*float64(time.Second)))
 }
 
+// after returns when the first operation falls due that is due after the given time.
+func (p pacer) after(at time.Time) time.Time {
+	since := at.Sub(p.start.Add(p.offset))
+	if since < 0 {
+		return p.due(1)
+	}
+	seq := int64(since.Seconds()*p.rate) + 1
+	for !p.due(seq).After(at) { // rounding may be off by one
+		seq++
+	}
+	return p.due(seq)
+}
+
 // op is an operation whose time has come.
 type op struct {
-	seq int64
-	due time.Time
+	seq    int64
+	due    time.Time
+	handed time.Time // out to the workers
 }
 
 // dispatch hands out operations as they fall due, in turn over the queues, until stop is closed. It never waits for
@@ -27,10 +41,11 @@ func (p pacer) dispatch(stop <-chan struct{}, queues []chan op, overflow func(op
 	clock := newAlarm()
 	defer clock.close()
 	for seq := int64(1); ; seq++ {
-		next := op{seq, p.due(seq)}
+		next := op{seq: seq, due: p.due(seq)}
 		if !waitUntil(clock, next.due, stop) {
 			return
 		}
+		next.handed = time.Now()
 		select {
 		case queues[(seq-1)%int64(len(queues))] <- next:
 		default:

@@ -21,6 +21,10 @@ type Plan struct {
 	// Outstanding bounds how many operations of a lane with new connections are under way at once; 512 if 0.
 	Outstanding int
 
+	// StartAt is when the schedule begins; at once if zero. Runs on several machines that are to be one in Merge agree on
+	// it, and their clocks must agree too. A run that is not ready by then is an error.
+	StartAt time.Time
+
 	Upgrades *Upgrades     // nil: none, the run lasts for Duration
 	Duration time.Duration // of a run without upgrades; 10 s if 0
 
@@ -33,6 +37,11 @@ type Plan struct {
 	// the latencies are then the client's more than the server's.
 	LateAfter time.Duration
 	MaxLate   float64
+
+	// MaxLag bounds how far behind its schedule (see Report.Lag) the client may be with 99 of 100 operations: with more
+	// the run is void. If it is 0, nothing is asked below 10,000 operations a second, all lanes together. From there on
+	// the client may be 20 operations behind: 1 ms at 20,000 a second.
+	MaxLag time.Duration
 
 	Progress func(Progress) // called once a second; may be nil
 	Upgraded func(Upgrade)  // called after each upgrade, and again if it is found to have failed later; may be nil
@@ -66,6 +75,8 @@ type LaneProgress struct {
 	P99        time.Duration // of the last second
 }
 
+const defaultLateAfter = 100 * time.Millisecond
+
 func orElse[T cmp.Ordered](value *T, otherwise T) {
 	var zero T
 	if *value == zero {
@@ -79,7 +90,7 @@ func (p Plan) withDefaults() Plan {
 	orElse(&p.Timeout, 5*time.Second)
 	orElse(&p.Outstanding, 512)
 	orElse(&p.Duration, 10*time.Second)
-	orElse(&p.LateAfter, 100*time.Millisecond)
+	orElse(&p.LateAfter, defaultLateAfter)
 	orElse(&p.MaxLate, 0.01)
 	if p.Upgrades != nil {
 		u := p.Upgrades.withDefaults()
@@ -107,7 +118,7 @@ func (p Plan) validate() error {
 		return fmt.Errorf("two lanes of one name among %q", names)
 	case p.Rate < 0 || p.Conns < 0 || p.Outstanding < 0 || p.MaxLost < 0 || p.MaxLate < 0:
 		return errors.New("a number is negative")
-	case p.Timeout < 0 || p.Duration < 0 || p.LateAfter < 0:
+	case p.Timeout < 0 || p.Duration < 0 || p.LateAfter < 0 || p.MaxLag < 0:
 		return errors.New("a duration is negative")
 	}
 	if p.Upgrades != nil {

@@ -20,6 +20,7 @@ type run struct {
 	ended   time.Time
 	over    atomic.Int64 // upgrades that are over
 	self    selfWait
+	kernel  [2]*Kernel // what it had counted at the beginning and at the end, or nil
 }
 
 type laneRun struct {
@@ -27,6 +28,7 @@ type laneRun struct {
 	workers  []*worker
 	queues   []chan op
 	recorder *recorder
+	tap      tap
 }
 
 // Run carries out a plan. It returns an error if the run could not begin: the plan is wrong, a server cannot be
@@ -37,10 +39,14 @@ func Run(ctx context.Context, plan Plan) (Report, error) {
 	if err := plan.validate(); err != nil {
 		return Report{}, fmt.Errorf("bench plan: %w", err)
 	}
-	r := &run{Plan: plan, seen: newGenerations()}
+	r := &run{Plan: plan, seen: newGenerations(), windows: timeline{witness: readKernel}}
 	work, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	if err := r.open(work); err != nil {
+		return Report{}, err
+	}
+	if err := r.wait(work); err != nil {
+		r.closeAll()
 		return Report{}, err
 	}
 	r.work(work, fail)
@@ -85,6 +91,19 @@ func (r *run) open(ctx context.Context) error {
 	return nil
 }
 
+// wait waits for the agreed start.
+func (r *run) wait(ctx context.Context) error {
+	if r.StartAt.IsZero() {
+		return nil
+	}
+	left := time.Until(r.StartAt)
+	if left < 0 {
+		return fmt.Errorf("the agreed start was %v before all was ready; agree on a later one", -left.Round(time.Millisecond))
+	}
+	sleepUntil(ctx, time.Now().Add(left))
+	return context.Cause(ctx)
+}
+
 func (r *run) closeAll() {
 	for _, l := range r.lanes {
 		for _, w := range l.workers {
@@ -107,13 +126,14 @@ func (r *run) prepare(ctx context.Context, lane Lane) *laneRun {
 	for range queues {
 		l.queues = append(l.queues, make(chan op, depth))
 	}
-	l.recorder = newRecorder(workers, r.LateAfter)
+	l.recorder = newRecorder(workers, r.LateAfter, &r.windows, r.seen)
 	for id := range workers {
+		client := lane.Client(ctx, id)
+		l.tap.on(client)
 		l.workers = append(l.workers, &worker{
-			client:  lane.Client(ctx, id),
+			client:  client,
 			timeout: r.Timeout,
 			shard:   l.recorder.shard(id),
-			windows: &r.windows,
 			seen:    r.seen,
 			giveUp:  &r.giveUp,
 		})
@@ -126,18 +146,23 @@ func (r *run) work(ctx context.Context, fail context.CancelCauseFunc) {
 	all := crew{fail: fail}
 	stop := make(chan struct{})
 	r.self.begin()
+	r.kernel[0] = kernelNow()
 	r.started = time.Now()
+	if !r.StartAt.IsZero() { // the same for all who agreed on it, and with a monotonic reading
+		r.started = r.started.Add(r.StartAt.Sub(r.started))
+	}
 	for i, l := range r.lanes {
 		// The lanes' schedules are shifted against each other, so that the bench makes no bursts of its own.
 		shift := time.Duration(float64(i) / float64(len(r.lanes)) / r.Rate * float64(time.Second))
 		pace := pacer{start: r.started, rate: r.Rate, offset: shift}
+		l.recorder.begin(pace)
 		all.Go(func() {
 			defer func() {
 				for _, q := range l.queues {
 					close(q)
 				}
 			}()
-			pace.dispatch(stop, l.queues, func(op) { l.recorder.shard(0).unsent() })
+			pace.dispatch(stop, l.queues, func(o op) { l.recorder.shard(0).unsent(o.due, time.Now()) })
 		})
 		for id, w := range l.workers {
 			all.Go(func() { w.run(ctx, l.queues[id%len(l.queues)]) })
@@ -148,6 +173,7 @@ func (r *run) work(ctx context.Context, fail context.CancelCauseFunc) {
 	all.Go(func() {
 		defer func() {
 			r.ended = time.Now()
+			r.kernel[1] = kernelNow()
 			r.giveUp.Store(r.ended.Add(r.Timeout).UnixNano())
 			close(stop)
 		}()
@@ -181,7 +207,7 @@ func (r *run) tick(ctx context.Context, stop <-chan struct{}) {
 	defer every.Stop()
 	last := r.started
 	var before int64
-	all, one := newHistogram(), newHistogram()
+	all, one := newCoarse(), newCoarse()
 	for {
 		select {
 		case <-every.C:

@@ -123,7 +123,7 @@ func serveHTTP(t *testing.T, secure bool, handle func(s *server, r request) bool
 			if err != nil {
 				return
 			}
-			id := strings.Split(asked.Header.Get("X-Request-Id"), "-")
+			id := strings.Split(asked.Header.Get("Baton-Request-Id"), "-")
 			op, err := strconv.ParseInt(id[len(id)-1], 10, 64)
 			if err != nil {
 				panic(err)
@@ -194,6 +194,7 @@ type outcomes struct {
 const (
 	ample = 30 * time.Second      // for what must come
 	brief = 50 * time.Millisecond // for what never comes
+	short = time.Microsecond      // for a wait in the middle that is only for form's sake
 )
 
 // carryOut lets one client of a lane carry out n operations, and returns what they came to.

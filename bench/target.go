@@ -5,17 +5,41 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // HTTP says where a server is, and what to ask it.
 type HTTP struct {
-	Addr string      // host:port
-	Host string      // the Host header; Addr if empty
-	Path string      // with its query; "/" if empty
-	TLS  *tls.Config // nil: plain HTTP
+	Addr string // host:port
+	Host string // the Host header; Addr if empty
+	Path string // with its query; "/" if empty
+
+	// TLS is nil for plain HTTP. Its ServerName is the name that is asked for, its Certificates are what the client
+	// shows of itself. The lanes work on copies.
+	TLS *tls.Config
+
+	// Method is what every lane asks with, but WebSockets and those whose body must be sent in pieces. If it is empty,
+	// connections that are kept carry POST, and all others GET.
+	Method string
+	// Header goes with every request. What the bench itself must say (Host, the body's length, Connection) it may not
+	// hold; Content-Type and User-Agent replace the bench's own.
+	Header http.Header
+	// Body goes with every request. If it is nil, POST, PUT and PATCH carry a line that no other request of the run has,
+	// so that an echo of the wrong request is found, and other methods carry nothing.
+	Body []byte
+	// Expect is the right status. If it is 0 the server is held to what it answered when it was probed.
+	Expect int
+
+	// StreamPath is a path whose answer to GET streams for a while on its own. "" makes the stream's lane send a POST
+	// piece by piece to Path, where the server must echo each piece as it comes.
+	StreamPath string
+	// WebSocketPath is where the server echoes WebSocket messages; Path if empty.
+	WebSocketPath string
 
 	// GenerationHeader names the response header whose value changes when a new generation answers. "" means that the
 	// server has none.
@@ -101,7 +125,43 @@ func (t HTTP) withDefaults() HTTP {
 	if t.Path == "" {
 		t.Path = "/"
 	}
+	if t.WebSocketPath == "" {
+		t.WebSocketPath = t.Path
+	}
 	return t
+}
+
+// validate reports what would make a request malformed, or contradict what the bench says itself.
+func (t HTTP) validate() error {
+	for _, path := range []string{t.Path, t.StreamPath, t.WebSocketPath} {
+		if strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+			return fmt.Errorf("path %q: white space must be escaped, as by %%20", path)
+		}
+	}
+	if !httpguts.ValidHostHeader(t.Host) || strings.ContainsAny(t.Host, " /") {
+		return fmt.Errorf("host %q is no host name", t.Host)
+	}
+	if t.Method != "" && !httpguts.ValidHeaderFieldName(t.Method) || t.Method == http.MethodConnect {
+		return fmt.Errorf("method %q: the bench cannot ask with it", t.Method)
+	}
+	if t.Expect != 0 && (t.Expect < 200 || t.Expect > 599) {
+		return fmt.Errorf("expected status %d: give one from 200 to 599", t.Expect)
+	}
+	for name, values := range t.Header {
+		switch http.CanonicalHeaderKey(name) {
+		case "Host", "Connection", "Content-Length", "Transfer-Encoding", "Expect", "Upgrade", idHeader, "X-Request-Id":
+			return fmt.Errorf("header %s: the bench sets it itself", name)
+		}
+		if !httpguts.ValidHeaderFieldName(name) {
+			return fmt.Errorf("header %q is no header name", name)
+		}
+		for _, v := range values {
+			if !httpguts.ValidHeaderFieldValue(v) {
+				return fmt.Errorf("header %s: %q is no header value", name, v)
+			}
+		}
+	}
+	return nil
 }
 
 // resolve connects once and returns the address that was reached. Later connections go to this one alone: a dialer

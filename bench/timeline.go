@@ -7,6 +7,8 @@ import (
 
 // timeline is when upgrades were under way.
 type timeline struct {
+	witness func() (Kernel, bool) // asked at each trigger; may be nil
+
 	mu      sync.RWMutex
 	windows []window
 	losses  int64 // before the first upgrade
@@ -15,12 +17,29 @@ type timeline struct {
 type window struct {
 	from, to time.Time // to is zero while the upgrade is under way
 	losses   int64     // from its signal until the next one's
+	kernel   *Kernel   // what it had counted at from
 }
 
+// part is where in a run an operation lies.
+type part int
+
+const (
+	before part = iota // over before the first upgrade
+	during             // touched a window
+	after              // the rest
+	parts
+)
+
 func (t *timeline) open(at time.Time) {
+	var counted *Kernel
+	if t.witness != nil {
+		if k, ok := t.witness(); ok {
+			counted = &k
+		}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.windows = append(t.windows, window{from: at})
+	t.windows = append(t.windows, window{from: at, kernel: counted})
 }
 
 // close ends the last window.
@@ -30,38 +49,56 @@ func (t *timeline) close(at time.Time) {
 	t.windows[len(t.windows)-1].to = at
 }
 
-// touches reports whether an operation that was due at from and over at to met a window.
-func (t *timeline) touches(from, to time.Time) bool {
+// place returns the part in which an operation lies that was due at from and over at to.
+func (t *timeline) place(from, to time.Time) part {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	for i := len(t.windows) - 1; i >= 0; i-- {
 		w := t.windows[i]
-		if !w.to.IsZero() && w.to.Before(from) {
-			return false
+		if w.from.After(to) {
+			continue
 		}
-		if !w.from.After(to) {
-			return true
+		if w.to.IsZero() || !w.to.Before(from) {
+			return during
 		}
+		return after
 	}
-	return false
+	return before
 }
 
-// lost ties a loss that was seen at the given time to the upgrade that was signalled last before it.
-func (t *timeline) lost(at time.Time) {
+// lost ties a loss that was seen at the given time to the upgrade that was signalled last before it, and returns its
+// number, or 0 if there was none.
+func (t *timeline) lost(at time.Time) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := len(t.windows) - 1; i >= 0; i-- {
 		if !t.windows[i].from.After(at) {
 			t.windows[i].losses++
-			return
+			return i + 1
 		}
 	}
 	t.losses++
+	return 0
 }
 
-// lostIn returns the losses tied to upgrade i, counted from 0.
-func (t *timeline) lostIn(i int) int64 {
+// complete adds to a finished upgrade what the timeline knows of it. ended is what the kernel had counted at the run's
+// end, or nil.
+func (t *timeline) complete(u Upgrade, start time.Time, ended *Kernel) Upgrade {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.windows[i].losses
+	i := u.Number - 1
+	w := t.windows[i]
+	u.Lost = w.losses
+	if !w.to.IsZero() {
+		u.Until = w.to.Sub(start).Seconds()
+	}
+	next := ended
+	if i+1 < len(t.windows) {
+		next = t.windows[i+1].kernel
+	}
+	if w.kernel != nil && next != nil {
+		delta := next.since(*w.kernel)
+		u.Kernel = &delta
+	}
+	return u
 }

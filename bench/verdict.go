@@ -2,9 +2,11 @@ package bench
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // judge says what a report comes to under the plan.
@@ -24,6 +26,9 @@ func (p Plan) judge(r Report) Verdict {
 	}
 	spoils := p.spoils(r, spoilt, v.Requests)
 	v.Void = spoils != ""
+	if v.Void {
+		v.VoidRuns = 1
+	}
 	v.Pass = v.Lost <= v.MaxLost && v.FailedUpgrade == 0 && !v.Void && !r.Interrupted && v.Requests > 0
 	v.Line = p.line(v, r, spoils)
 	return v
@@ -39,8 +44,32 @@ func (p Plan) spoils(r Report, spoilt, requests int64) string {
 	case r.ClientWait > ms(p.LateAfter/5):
 		return fmt.Sprintf("the client is short of CPU (it waits up to %s ms for it at every step, at most %s ms allowed; "+
 			"lower --rate or free the CPU)", milliseconds(r.ClientWait), milliseconds(ms(p.LateAfter/5)))
+	case r.Lag.P99 > ms(p.maxLag()):
+		return fmt.Sprintf("the client fell behind its schedule (99 of 100 requests within %s ms, %s ms asked; lower "+
+			"--rate or free the CPU)", milliseconds(r.Lag.P99), milliseconds(ms(p.maxLag())))
 	default:
 		return ""
+	}
+}
+
+const (
+	// strictFrom is the rate at which lag is asked for. Below it, requests are so far apart that a client which is short
+	// of CPU shows in other ways first.
+	strictFrom = 10_000
+	// mayBeBehind is how many operations the client may be behind then.
+	mayBeBehind = 20
+)
+
+// maxLag is what Plan.MaxLag comes to.
+func (p Plan) maxLag() time.Duration {
+	rate := p.Rate * float64(len(p.Lanes))
+	switch {
+	case p.MaxLag > 0:
+		return p.MaxLag
+	case rate < strictFrom || p.LateAfter > defaultLateAfter: // lateness is said not to matter so much
+		return math.MaxInt64
+	default:
+		return time.Duration(mayBeBehind / rate * float64(time.Second))
 	}
 }
 

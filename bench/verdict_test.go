@@ -45,6 +45,18 @@ func TestVerdict(t *testing.T) {
 			"PASS: 0 of 1,000 requests lost"},
 		{"a little late", Plan{}, Report{Lanes: []LaneReport{lane(1000, 0, 0, 6, 4)}}, true,
 			"PASS: 0 of 1,000 requests lost"},
+		{"behind", Plan{Rate: 10000, Lanes: []Lane{fake{}, fake{}}},
+			Report{Lanes: []LaneReport{lane(1000, 0, 0, 0, 0)}, Lag: Latency{P99: 1.01}}, false,
+			"VOID: the client fell behind its schedule (99 of 100 requests within 1.01 ms, 1.00 ms asked; lower --rate " +
+				"or free the CPU): 0 of 1,000 requests lost"},
+		{"not behind", Plan{Rate: 10000, Lanes: []Lane{fake{}, fake{}}},
+			Report{Lanes: []LaneReport{lane(1000, 0, 0, 0, 0)}, Lag: Latency{P99: 0.99}}, true, "PASS: 0 of 1,000 requests lost"},
+		{"behind at a low rate", Plan{Lanes: []Lane{fake{}}},
+			Report{Lanes: []LaneReport{lane(1000, 0, 0, 0, 0)}, Lag: Latency{P99: 15}}, true, "PASS: 0 of 1,000 requests lost"},
+		{"behind what was asked", Plan{MaxLag: 5 * time.Millisecond, Lanes: []Lane{fake{}}},
+			Report{Lanes: []LaneReport{lane(1000, 0, 0, 0, 0)}, Lag: Latency{P99: 15}}, false,
+			"VOID: the client fell behind its schedule (99 of 100 requests within 15.0 ms, 5.00 ms asked; lower --rate " +
+				"or free the CPU): 0 of 1,000 requests lost"},
 		{"late and lost", Plan{}, Report{Lanes: []LaneReport{lane(1000, 1, 0, 900, 0)}}, false,
 			"FAIL: 1 of 1,000 requests lost; 1 http new"},
 		{"interrupted", Plan{Upgrades: &Upgrades{}}, Report{Lanes: []LaneReport{lane(1000, 0, 0, 0, 0)}, Interrupted: true}, false,
@@ -73,13 +85,13 @@ func TestThousands(t *testing.T) {
 
 // Allowances are for a lane and its classes, and for nothing else.
 func TestAllowance(t *testing.T) {
-	l := &laneRun{Lane: fake{name: "tcp long"}, recorder: newRecorder(1, time.Second)}
+	l := &laneRun{Lane: fake{name: "tcp long"}, recorder: testRecorder(1, time.Second)}
 	for class, n := range map[Class]int{ConnectionCut: 5, ResetMidResponse: 2, WrongBytes: 3, ClientFiles: 4} {
 		for range n {
-			l.recorder.shard(0).record(Result{Failure: Failure{Class: class}, Err: errUnasked}, 0, 0, false)
+			l.recorder.shard(0).record(outcome{Result: Result{Failure: Failure{Class: class}, Err: errUnasked}})
 		}
 	}
-	got := l.summary([]Allowance{
+	got := l.summary(l.recorder.total(), []Allowance{
 		{Lane: "tcp new", Classes: []Class{WrongBytes}, Because: "never"},
 		{Lane: "tcp long", Classes: ConnectionEnded(), Because: "drained"},
 	})

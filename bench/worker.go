@@ -11,7 +11,6 @@ type worker struct {
 	client  Client
 	timeout time.Duration
 	shard   *shard
-	windows *timeline
 	seen    *generations
 	giveUp  *atomic.Int64 // Unix nanoseconds after which what is still queued is not sent; 0: not yet known
 }
@@ -24,7 +23,7 @@ func (w *worker) run(ctx context.Context, queue <-chan op) {
 	for o := range queue {
 		begin := time.Now()
 		if end := w.giveUp.Load(); end != 0 && begin.UnixNano() > end {
-			w.shard.unsent()
+			w.shard.unsent(o.due, begin)
 			continue
 		}
 		// Late is the client's own doing only for as long as it had nothing else to do.
@@ -40,10 +39,6 @@ func (w *worker) run(ctx context.Context, queue <-chan op) {
 		if result.Generation != "" {
 			w.seen.saw(result.Generation, result.Dialled, free)
 		}
-		within := w.windows.touches(o.due, free)
-		w.shard.record(result, free.Sub(o.due), begin.Sub(could), within)
-		if result.Class.Lost() {
-			w.windows.lost(free)
-		}
+		w.shard.record(outcome{Result: result, due: o.due, end: free, late: begin.Sub(could), lag: o.handed.Sub(o.due)})
 	}
 }

@@ -9,17 +9,17 @@ import (
 )
 
 func testWorker(do func(seq int64, deadline time.Time) Result) (*worker, *shard) {
-	s := newRecorder(1, 3*time.Minute).shards[0]
+	s := testRecorder(1, 3*time.Minute).shards[0]
 	return &worker{
 		client: fake{do: do}, timeout: time.Second, shard: s,
-		windows: &timeline{}, seen: newGenerations(), giveUp: &atomic.Int64{},
+		seen: s.of.seen, giveUp: &atomic.Int64{},
 	}, s
 }
 
 func queue(due ...time.Time) chan op {
 	q := make(chan op, len(due))
 	for i, at := range due {
-		q <- op{int64(i + 1), at}
+		q <- op{seq: int64(i + 1), due: at}
 	}
 	close(q)
 	return q
@@ -34,7 +34,7 @@ func TestLatencyBeginsWhenDue(t *testing.T) {
 	if s.ok != 3 || s.late != 1 {
 		t.Errorf("%d of %d operations are late, want 1 of 3", s.late, s.ok)
 	}
-	if least := time.Duration(s.steady.Min()) * time.Microsecond; least < 299*time.Second {
+	if least := time.Duration(s.parts[before].latency.Min()) * time.Microsecond; least < 299*time.Second {
 		t.Errorf("the least latency is %v", least)
 	}
 }
@@ -46,13 +46,13 @@ func TestWorkerTiesOperationsToUpgrades(t *testing.T) {
 		}
 		return Result{Failure: Failure{Class: OK}, Generation: "7", Dialled: time.Now()}
 	})
-	w.windows.open(time.Now())
+	s.of.windows.open(time.Now())
 	w.run(t.Context(), queue(time.Now(), time.Now()))
-	w.windows.close(time.Now().Add(-time.Minute)) // as if it had been over long before what comes now
+	s.of.windows.close(time.Now().Add(-time.Minute)) // as if it had been over long before what comes now
 	w.run(t.Context(), queue(time.Now()))
-	if s.upgrading.TotalCount() != 1 || s.steady.TotalCount() != 1 || w.windows.lostIn(0) != 1 || w.seen.now() != "7" {
-		t.Errorf("%d within, %d steady, %d lost, generation %q", s.upgrading.TotalCount(), s.steady.TotalCount(),
-			w.windows.lostIn(0), w.seen.now())
+	within, later := s.parts[during], s.parts[after]
+	if within.ok != 1 || later.ok != 1 || s.of.windows.windows[0].losses != 1 || within.lost != 1 || w.seen.now() != "7" {
+		t.Errorf("%+v within, %+v later, %+v, generation %q", within, later, s.of.windows.windows, w.seen.now())
 	}
 }
 

@@ -1,0 +1,111 @@
+package bench
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Silent is the lane of clients that connect, say nothing for a while (DefaultHold if hold is 0) or throughout an
+// upgrade, and then ask, with TLS beginning by the handshake. It is called "http silent" or "https silent". It is
+// [Timed].
+//
+// A connection that is ended while it is silent is a loss: the server had accepted it, and a client that takes it up
+// in just that moment has no way to tell that it may ask again. A server whose patience with silent connections is
+// shorter than the wait loses them all.
+func Silent(target HTTP, hold time.Duration) Lane {
+	lane := newHTTPLane("silent", http.MethodGet, target)
+	lane.once = true
+	return silent{lane, newHold(hold)}
+}
+
+// SilentTCP is Silent for an echo server at addr (host:port). It is called "tcp silent".
+func SilentTCP(addr string, hold time.Duration) Lane {
+	return silentTCP{&echoLane{name: "tcp silent", addr: addr}, newHold(hold)}
+}
+
+type silent struct {
+	*httpLane
+	*hold
+}
+
+func (silent) Persistent() bool { return false }
+
+func (l silent) Client(ctx context.Context, id int) Client {
+	return &silentClient{httpClient: l.client(ctx, id), waits: waits{hold: l.hold}}
+}
+
+type silentClient struct {
+	*httpClient
+	waits
+}
+
+func (c *silentClient) Do(seq int64, deadline time.Time) (r Result) {
+	c.begin()
+	on, err := c.lane.dialer.connect(c.ctx, deadline)
+	if err != nil {
+		return r.over(err)
+	}
+	defer on.drop()
+	r.opened(on)
+	c.wait(c.ctx, deadline)
+	if c.beforeSend != nil {
+		c.beforeSend(on)
+	}
+	switch err := on.atRest(); {
+	case err == errSpoke:
+		loss := *errUnasked
+		return r.over(&loss)
+	case err != nil:
+		return r.over(cut(err))
+	}
+	if err := c.lane.dialer.secure(on, on.wire); err != nil {
+		return r.over(err)
+	}
+	r.Resumed = on.resumed
+	c.compose(seq)
+	n, err := on.Write(c.request)
+	got, err := c.receive(on, n, err)
+	if err == nil {
+		err = c.nothingMore(on)
+	}
+	if err != nil {
+		return r.over(err)
+	}
+	return c.settle(&r, got)
+}
+
+func (c *silentClient) Close() {}
+
+type silentTCP struct {
+	*echoLane
+	*hold
+}
+
+func (silentTCP) Persistent() bool { return false }
+
+func (l silentTCP) Client(ctx context.Context, id int) Client {
+	return &silentTCPClient{echoClient: l.client(ctx, id), waits: waits{hold: l.hold}}
+}
+
+type silentTCPClient struct {
+	*echoClient
+	waits
+}
+
+func (c *silentTCPClient) Do(seq int64, deadline time.Time) (r Result) {
+	c.begin()
+	on, err := c.lane.dialer.dial(c.ctx, deadline)
+	if err != nil {
+		return r.over(err)
+	}
+	defer on.drop()
+	r.opened(on)
+	c.wait(c.ctx, deadline)
+	if err := on.atRest(); err != nil {
+		return r.over(c.cutAtRest(on, err))
+	}
+	return r.over(c.exchange(on, seq))
+}
+
+func (c *silentTCPClient) Close() {}

@@ -1,0 +1,175 @@
+// Package page draws a report of package bench as one HTML file, which needs nothing beside it.
+//
+//	report, err := bench.Run(ctx, plan)
+//	...
+//	err = page.Write(file, report)
+//
+// The page has the verdict, the lanes, latency and losses over time with the upgrades marked, a histogram for each lane,
+// the upgrades, the losses one by one, and how it was measured. It works offline, in light and dark, and every chart has
+// its numbers in a table beside it. The charts are drawn by uPlot (MIT, in the folder uplot).
+package page
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io"
+	"math"
+
+	"github.com/seed-e3b9a99f/baton/bench"
+)
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS string
+
+//go:embed page.js
+var pageJS string
+
+//go:embed uplot/uPlot.iife.min.js
+var uplotJS string
+
+//go:embed uplot/uPlot.min.css
+var uplotCSS string
+
+var page = template.Must(template.New("page").Funcs(template.FuncMap{
+	"ms": milliseconds, "count": thousands, "seconds": func(s float64) string { return fmt.Sprintf("%.1f s", s) },
+	"rate": func(x float64) string { return fmt.Sprintf("%.1e", x) }, "mb": func(n int64) string { return fmt.Sprintf("%.0f MB", float64(n)/1e6) },
+}).Parse(pageHTML))
+
+// Write writes the report as a page to w.
+func Write(w io.Writer, r bench.Report) error {
+	data, err := chartData(r)
+	if err != nil {
+		return fmt.Errorf("page: %w", err)
+	}
+	encoded, err := json.Marshal(data)
+	if err != nil {
+		return fmt.Errorf("page: %w", err)
+	}
+	err = page.Execute(w, map[string]any{
+		"Report": r, "Data": template.JS(encoded), "CSS": template.CSS(uplotCSS + pageCSS),
+		"UPlot": template.JS(uplotJS), "Script": template.JS(pageJS), "Lanes": data.Lanes,
+	})
+	if err != nil {
+		return fmt.Errorf("page: %w", err)
+	}
+	return nil
+}
+
+// charts is what page.js draws.
+type charts struct {
+	Step     float64  `json:"step"`
+	Duration float64  `json:"duration"`
+	Upgrades []marker `json:"upgrades"`
+	Lanes    []lane   `json:"lanes"`
+}
+
+// marker is an upgrade on the time axis.
+type marker struct {
+	Number int     `json:"number"`
+	From   float64 `json:"from"`
+	Until  float64 `json:"until"`
+	Failed bool    `json:"failed"`
+}
+
+// lane is a lane's charts. Index names its elements.
+type lane struct {
+	Index int       `json:"index"`
+	Name  string    `json:"name"`
+	At    []float64 `json:"at"`
+	P50   []value   `json:"p50"`
+	P99   []value   `json:"p99"`
+	Max   []value   `json:"max"`
+	Lost  []int64   `json:"lost"`
+	// Histograms are by window: how many operations took up to each of the bounds, in milliseconds.
+	Bounds []float64          `json:"bounds"`
+	Counts map[string][]int64 `json:"counts"`
+}
+
+// value is a latency in milliseconds, or null where nothing succeeded.
+type value float64
+
+// MarshalJSON writes 0, which no latency is, as null: the chart has a gap there.
+func (v value) MarshalJSON() ([]byte, error) {
+	if v == 0 {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(v))
+}
+
+func chartData(r bench.Report) (charts, error) {
+	c := charts{Step: r.Step, Duration: r.Duration, Upgrades: []marker{}, Lanes: []lane{}}
+	for _, u := range r.Upgrades {
+		until := u.Until
+		if until == 0 {
+			until = r.Duration
+		}
+		c.Upgrades = append(c.Upgrades, marker{u.Number, u.At, until, u.Error != ""})
+	}
+	for i, l := range r.Lanes {
+		drawn := lane{Index: i, Name: l.Name, Bounds: bounds, Counts: make(map[string][]int64)}
+		for _, p := range l.Series {
+			drawn.At = append(drawn.At, p.At)
+			drawn.P50, drawn.P99, drawn.Max = append(drawn.P50, value(p.P50)), append(drawn.P99, value(p.P99)), append(drawn.Max, value(p.Max))
+			drawn.Lost = append(drawn.Lost, p.Lost)
+		}
+		for name, window := range map[string]bench.Window{"before": l.Before, "during": l.During, "after": l.After} {
+			counts, err := bucketCounts(window.Histogram)
+			if err != nil {
+				return charts{}, fmt.Errorf("lane %s, %s upgrades: %w", l.Name, name, err)
+			}
+			drawn.Counts[name] = counts
+		}
+		c.Lanes = append(c.Lanes, drawn)
+	}
+	return c, nil
+}
+
+// bounds are the upper ends of the histograms' bars, in milliseconds: eight to a factor of ten.
+var bounds = func() (all []float64) {
+	for exponent := -16; exponent <= 40; exponent++ {
+		all = append(all, math.Round(math.Pow(10, float64(exponent)/8)*1e4)/1e4)
+	}
+	return all
+}()
+
+func bucketCounts(h bench.Histogram) ([]int64, error) {
+	decoded, err := h.Decode()
+	if err != nil {
+		return nil, err
+	}
+	counts := make([]int64, len(bounds))
+	i := 0
+	for _, bar := range decoded.Distribution() {
+		for i < len(bounds)-1 && float64(bar.To)/1000 > bounds[i] {
+			i++
+		}
+		counts[i] += bar.Count
+	}
+	return counts, nil
+}
+
+func milliseconds(x float64) string {
+	switch {
+	case x == 0:
+		return "–"
+	case x < 10:
+		return fmt.Sprintf("%.2f", x)
+	case x < 100:
+		return fmt.Sprintf("%.1f", x)
+	default:
+		return thousands(int64(math.Round(x)))
+	}
+}
+
+func thousands(n int64) string {
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
