@@ -15,42 +15,63 @@ import (
 	"github.com/seed-e3b9a99f/baton/bench"
 )
 
+// benchCmds are the bench and what to do with its reports.
+type benchCmds struct {
+	Run     benchCmd        `cmd:"" default:"withargs" help:"Drive a server while it is upgraded again and again (what baton bench does)."`
+	Compare benchCompareCmd `cmd:"" help:"Compare two reports."`
+	Merge   benchMergeCmd   `cmd:"" help:"Join the reports of several machines that ran at one time."`
+}
+
+// Help is shown by baton bench --help.
+func (benchCmds) Help() string {
+	return `Without a command it is run: baton bench --http 127.0.0.1:8080 --pid-file app.pid, say, and with no flags at all it
+drives its own demo. baton bench run --help lists the flags.`
+}
+
 // benchCmd drives a server with clients while it is upgraded. Without a target it starts the demo and drives that.
 type benchCmd struct {
-	HTTP  string `name:"http" placeholder:"URL" help:"Drive HTTP at host:port or a URL."`
-	HTTPS string `name:"https" placeholder:"URL" help:"Drive HTTPS at host:port or a URL."`
-	TCP   string `name:"tcp" placeholder:"ADDR" help:"Drive a TCP echo at host:port."`
+	HTTP  string `name:"http" placeholder:"URL" group:"What to drive" help:"Drive HTTP at host:port or a URL."`
+	HTTPS string `name:"https" placeholder:"URL" group:"What to drive" help:"Drive HTTPS at host:port or a URL."`
+	TCP   string `name:"tcp" placeholder:"ADDR" group:"What to drive" help:"Drive a TCP echo at host:port."`
 
-	Path             string `placeholder:"PATH" help:"What GET and POST ask for (/, or the URL's path)."`
-	ServerName       string `placeholder:"NAME" help:"Host header and TLS server name, instead of the address."`
-	Verify           bool   `help:"Verify the server's certificate. Without it any certificate will do."`
-	GenerationHeader string `default:"Baton-Generation" placeholder:"NAME" help:"Response header that changes with the generation (${default}). Where there is none, the pidfile tells."`
+	Lanes     []string `placeholder:"LANE" group:"What to drive" help:"The kinds of client; all for every one that the targets allow. See --list-lanes for their names and for the default."`
+	ListLanes bool     `group:"What to drive" help:"List the kinds of client, and end."`
 
-	PidFile        string        `placeholder:"FILE" help:"Upgrade by a signal to the process that this file names."`
-	Signal         string        `placeholder:"SIG" help:"The signal: a name or a number (HUP)."`
-	UpgradeCmd     string        `placeholder:"CMD" help:"Upgrade by this command, run by sh -c, instead of a signal."`
-	Upgrades       int           `default:"10" placeholder:"N" help:"How many times (${default}); 0 only drives the server."`
-	Interval       time.Duration `default:"2s" placeholder:"D" help:"From one upgrade to the next (${default})."`
-	UpgradeTimeout time.Duration `default:"30s" placeholder:"D" help:"When an upgrade has failed (${default})."`
-	Duration       time.Duration `placeholder:"D" help:"How long to drive the server when there are no upgrades (20s)."`
+	Requests         requestFlags `embed:"" group:"What to ask"`
+	Verify           bool         `group:"What to ask" help:"Verify the server's certificate. Without it any certificate will do."`
+	GenerationHeader string       `default:"Baton-Generation" placeholder:"NAME" group:"What to ask" help:"Response header that changes with the generation (${default}). Where there is none, the pidfile tells."`
 
-	Rate    float64       `default:"400" placeholder:"N" help:"Operations a second in each lane (${default})."`
-	Conns   int           `default:"50" placeholder:"N" help:"Connections in each lane that keeps them (${default})."`
-	Timeout time.Duration `default:"5s" placeholder:"D" help:"When an operation is lost (${default})."`
+	PidFile        string        `placeholder:"FILE" group:"Upgrades" help:"Upgrade by a signal to the process that this file names."`
+	Signal         string        `placeholder:"SIG" group:"Upgrades" help:"The signal: a name or a number (HUP)."`
+	UpgradeCmd     string        `placeholder:"CMD" group:"Upgrades" help:"Upgrade by this command, run by sh -c, instead of a signal."`
+	Upgrades       int           `default:"10" placeholder:"N" group:"Upgrades" help:"How many times (${default}); 0 only drives the server."`
+	Interval       time.Duration `default:"2s" placeholder:"D" group:"Upgrades" help:"From one upgrade to the next (${default})."`
+	UpgradeTimeout time.Duration `default:"30s" placeholder:"D" group:"Upgrades" help:"When an upgrade has failed (${default})."`
+	Events         eventFlags    `embed:"" group:"Upgrades"`
 
-	JSON    string `name:"json" placeholder:"FILE" help:"Write the report as JSON; - for standard output, and all else to standard error."`
-	MaxLost int64  `placeholder:"N" help:"Exit with status 0 up to this many lost requests (0)."`
-	DemoLog string `placeholder:"FILE" help:"Keep the log of the demo that is driven when no target is given."`
+	Duration time.Duration `placeholder:"D" group:"Load" help:"How long to drive the server when there are no upgrades (20s)."`
+	Rate     float64       `default:"400" placeholder:"N" group:"Load" help:"Operations a second in each lane (${default})."`
+	Conns    int           `default:"50" placeholder:"N" group:"Load" help:"Connections in each lane that keeps them (${default})."`
+	Timeout  time.Duration `default:"5s" placeholder:"D" group:"Load" help:"When an operation is lost (${default})."`
+	StartAt  string        `placeholder:"TIME" group:"Load" help:"Begin at this time (RFC 3339), as other machines do."`
+	StartIn  time.Duration `placeholder:"D" group:"Load" help:"Begin so long from now."`
+
+	Output  outputFlags `embed:"" group:"Results"`
+	MaxLost int64       `placeholder:"N" group:"Results" help:"Exit with status 0 up to this many lost requests (0)."`
+	DemoLog string      `placeholder:"FILE" group:"Results" help:"Keep the log of the demo that is driven when no target is given."`
+
+	Comparison againstFlags `embed:"" group:"Comparison"`
 
 	plan bench.Plan
+	at   bench.Targets
 }
 
 // Help is shown by --help.
 func (benchCmd) Help() string {
 	return `Without --http, --https or --tcp it starts baton demo on free loopback ports, drives that, and stops it.
 
-The clients never retry. Exit status: 0 nothing was lost; 1 something was, or an upgrade failed, or the client could
-not keep its schedule; 2 the command line is wrong.`
+The clients never retry. Exit status: 0 nothing was lost; 1 something was, or an upgrade failed, or a condition of
+--fail-on holds, or the client could not keep its schedule; 2 the command line is wrong.`
 }
 
 // drainTimeout is how long the demo's old generations may hold connections. It is short of three intervals, so that
@@ -72,11 +93,10 @@ func (b *benchCmd) Validate() error {
 		{b.UpgradeTimeout <= 0, "--upgrade-timeout: give a duration above zero, such as 30s"},
 		{b.Duration < 0, "--duration: give a duration above zero, such as 20s"},
 		{b.Duration > 0 && b.Upgrades > 0, "--duration: with upgrades their --interval says how long; add --upgrades 0"},
-		{b.Path != "" && !strings.HasPrefix(b.Path, "/"), "--path: begin it with /"},
-		{strings.ContainsAny(b.Path+b.ServerName, " \r\n\t"), "--path, --server-name: no white space, please"},
-		{b.Path != "" && b.HTTP+b.HTTPS == "", "--path: say of what, by --http or --https"},
-		{b.ServerName != "" && b.HTTP+b.HTTPS == "", "--server-name: say of what, by --http or --https"},
 		{b.Verify && b.HTTPS == "", "--verify: say whose certificate, by --https"},
+		{b.Comparison.Against != nil && (!b.demo() || b.PidFile+b.UpgradeCmd+b.Signal+b.DemoLog != "" || b.Events.any()),
+			"--against: it starts and upgrades its servers itself; leave out the targets and how to upgrade them"},
+		{b.StartAt != "" && b.StartIn != 0, "--start-at, --start-in: give one of them"},
 		{b.demo() && b.PidFile+b.UpgradeCmd+b.Signal != "",
 			"--pid-file, --signal, --upgrade-cmd: say which server, by --http, --https or --tcp"},
 		{!b.demo() && b.DemoLog != "", "--demo-log: there is no demo when a target is given"},
@@ -89,14 +109,24 @@ func (b *benchCmd) Validate() error {
 			return errors.New(rule.say)
 		}
 	}
+	for _, part := range []interface{ validate(*benchCmd) error }{&b.Requests, &b.Events, &b.Output, &b.Comparison} {
+		if err := part.validate(b); err != nil {
+			return err
+		}
+	}
+	startAt, err := bench.StartTime(b.StartAt, b.StartIn, time.Now())
+	if err != nil {
+		return err
+	}
 	b.plan = bench.Plan{
-		Rate: b.Rate, Conns: b.Conns, Timeout: b.Timeout, MaxLost: b.MaxLost,
+		StartAt: startAt,
+		Rate:    b.Rate, Conns: b.Conns, Timeout: b.Timeout, MaxLost: b.MaxLost,
 		Duration: b.Duration,
 	}
 	if b.Duration == 0 {
 		b.plan.Duration = 20 * time.Second
 	}
-	if b.demo() {
+	if b.demo() || b.ListLanes {
 		return nil
 	}
 	return b.aim(targets{b.HTTP, b.HTTPS, b.TCP, b.PidFile}, false)
@@ -110,7 +140,10 @@ type targets struct{ http, https, tcp, pidFile string }
 
 // aim fills the plan in with lanes and upgrades. sameBody: GET gets the same answer from every generation.
 func (b *benchCmd) aim(at targets, sameBody bool) error {
-	for _, t := range []struct{ scheme, where string }{{"http", at.http}, {"https", at.https}} {
+	for _, t := range []struct {
+		scheme, where string
+		target        **bench.HTTP
+	}{{"http", at.http, &b.at.HTTP}, {"https", at.https, &b.at.HTTPS}} {
 		if t.where == "" {
 			continue
 		}
@@ -118,29 +151,28 @@ func (b *benchCmd) aim(at targets, sameBody bool) error {
 		if err != nil {
 			return fmt.Errorf("--%s: %w", t.scheme, err)
 		}
-		if b.Path != "" {
-			target.Path = b.Path
-		}
-		if b.ServerName != "" {
-			target.Host = b.ServerName
+		if err := b.Requests.apply(&target); err != nil {
+			return err
 		}
 		if target.TLS != nil {
 			target.TLS.InsecureSkipVerify = !b.Verify
-			if b.ServerName != "" {
-				target.TLS.ServerName = b.ServerName
-			}
 		}
 		target.GenerationHeader = http.CanonicalHeaderKey(b.GenerationHeader)
 		target.SameBody = sameBody
-		b.plan.Lanes = append(b.plan.Lanes, bench.NewConnections(target), bench.KeepAlive(target))
+		*t.target = &target
 	}
 	if at.tcp != "" {
 		addr, err := bench.ParseAddr(at.tcp)
 		if err != nil {
 			return fmt.Errorf("--tcp: %w", err)
 		}
-		b.plan.Lanes = append(b.plan.Lanes, bench.LongTCP(addr), bench.NewTCP(addr))
+		b.at.TCP = addr
 	}
+	lanes, err := chosenLanes(b.Lanes, b.at)
+	if err != nil {
+		return fmt.Errorf("--lanes: %w", err)
+	}
+	b.plan.Lanes = lanes
 	if b.Upgrades == 0 {
 		return nil
 	}
@@ -160,46 +192,35 @@ func (b *benchCmd) aim(at targets, sameBody bool) error {
 		Count: b.Upgrades, Interval: b.Interval, Timeout: b.UpgradeTimeout,
 		Trigger: trigger, PIDFile: at.pidFile,
 	}
-	return nil
+	return b.Events.apply(b.plan.Upgrades, b.at)
 }
 
 func (b *benchCmd) Run(ctx context.Context, s streams) (err error) {
+	if b.ListLanes {
+		return listLanes(s.out)
+	}
 	ctx, done := signal.NotifyContext(ctx, endings()...)
 	defer done()
 	bench.RaiseFileLimit()
 
-	people, report := s.out, io.Discard
-	if b.JSON == "-" {
-		people, report = s.err, s.out
-	} else if b.JSON != "" {
-		f, err := os.Create(b.JSON)
-		if err != nil {
-			return fmt.Errorf("--json: %w", err)
-		}
-		defer func() { err = errors.Join(err, f.Close()) }()
-		report = f
+	out, err := b.Output.open(s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.close()) }()
+	if b.Comparison.Against != nil {
+		return b.against(ctx, out)
 	}
 	var got bench.Report
 	if b.demo() {
-		got, err = b.driveDemo(ctx, s.err, people)
+		got, err = b.driveDemo(ctx, s.err, out.people)
 	} else {
-		got, err = b.drive(ctx, people)
+		got, err = b.drive(ctx, out.people)
 	}
 	if err != nil {
 		return err
 	}
-	if err := got.WriteJSON(report); err != nil {
-		return fmt.Errorf("--json: %w", err)
-	}
-	fmt.Fprintln(people)
-	if err := bench.WriteTable(people, got); err != nil {
-		return err
-	}
-	fmt.Fprintf(people, "\n%s\n", got.Verdict.Line)
-	if !got.Verdict.Pass {
-		return silentError{1}
-	}
-	return nil
+	return out.write(got)
 }
 
 // endings are the signals that end a run early, with what was counted so far, and the demo stopped. SIGPIPE is among

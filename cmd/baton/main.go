@@ -17,10 +17,13 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/seed-e3b9a99f/baton/bench/against"
+
 	"github.com/seed-e3b9a99f/baton/proxy/config"
 )
 
 func main() {
+	against.Reexec()
 	os.Exit(exitCode(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr), os.Stderr))
 }
 
@@ -33,8 +36,9 @@ type cli struct {
 	Reload      reloadCmd      `cmd:"" help:"Have a running proxy read its configuration file anew."`
 	Maintenance maintenanceCmd `cmd:"" help:"Switch a running proxy's maintenance mode."`
 	Demo        demoCmd        `cmd:"" help:"Serve HTTP, HTTPS and a TCP echo that upgrade on SIGHUP."`
-	Bench       benchCmd       `cmd:"" help:"Count what clients lose while a server is upgraded again and again."`
+	Bench       benchCmds      `cmd:"" help:"Count what clients lose while a server is upgraded again and again."`
 	TicketKeys  ticketKeysCmd  `cmd:"" help:"Put a new key into a file of TLS session ticket keys that a fleet shares."`
+	BenchFault  benchFaultCmd  `cmd:"" hidden:""`
 }
 
 // streams are where a command writes: results to out, everything else to err.

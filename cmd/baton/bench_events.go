@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/seed-e3b9a99f/baton/bench"
+)
+
+// eventFlags say what else happens to the server.
+type eventFlags struct {
+	Jitter        time.Duration `placeholder:"D" help:"Make each interval longer or shorter by up to so much."`
+	Events        string        `placeholder:"KIND,..." help:"What takes turns: upgrade, rotate (the certificate), reload (the configuration)."`
+	RollingBinary []string      `placeholder:"FILE,..." help:"Binaries to install in turn before each upgrade, in place of --server-binary."`
+	ServerBinary  string        `placeholder:"FILE" help:"The file that the server runs when it upgrades."`
+	Inject        string        `placeholder:"FAULT,..." help:"Bad binaries to mix in, in place of --server-binary: exit, hang, crash. The server is to survive them."`
+	InjectEvery   int           `placeholder:"N" help:"Of so many upgrades the last one is bad (2)."`
+	Hang          time.Duration `placeholder:"D" help:"How long the one that hangs does (5s)."`
+	RotateCert    string        `placeholder:"FILE" help:"The server's certificate, to be replaced by rotate. It is put back at the end."`
+	RotateKey     string        `placeholder:"FILE" help:"The server's key."`
+	RotateCACert  string        `name:"rotate-ca-cert" placeholder:"FILE" help:"CA that signs the new certificates; self-signed without."`
+	RotateCAKey   string        `name:"rotate-ca-key" placeholder:"FILE" help:"Its key."`
+	RotateCmd     string        `placeholder:"CMD" help:"Command that tells the server of a new certificate, where it does not look itself."`
+	ReloadCmd     string        `placeholder:"CMD" help:"Command that makes the server read its configuration anew."`
+}
+
+func (f *eventFlags) any() bool {
+	return f.Events+f.ServerBinary+f.Inject+f.RotateCert+f.RotateKey+f.RotateCACert+f.RotateCAKey+f.RotateCmd+f.ReloadCmd != "" ||
+		f.RollingBinary != nil || f.Jitter+f.Hang != 0 || f.InjectEvery != 0
+}
+
+func (f *eventFlags) validate(b *benchCmd) error {
+	for _, rule := range []struct {
+		broken bool
+		say    string
+	}{
+		{f.any() && b.Upgrades == 0, "--events, --inject and the like: there are none with --upgrades 0"},
+		{f.any() && f.Jitter == 0 && b.demo(), "--events, --inject and the like: say of which server, by --http, --https or --tcp"},
+		{f.Jitter < 0 || f.Jitter >= b.Interval && f.Jitter > 0, "--jitter: give a duration below --interval"},
+		{(f.RollingBinary != nil || f.Inject != "") && f.ServerBinary == "", "--rolling-binary, --inject: say which file the server runs, by --server-binary"},
+		{f.RollingBinary == nil && f.Inject == "" && f.ServerBinary != "", "--server-binary: say what to put in its place, by --rolling-binary or --inject"},
+		{(f.RotateCert == "") != (f.RotateKey == ""), "--rotate-cert and --rotate-key: give both, or none of them"},
+		{(f.RotateCACert == "") != (f.RotateCAKey == ""), "--rotate-ca-cert and --rotate-ca-key: give both, or none of them"},
+		{f.RotateCert != "" && b.HTTPS == "", "--rotate-cert: say where it is served, by --https"},
+		{f.InjectEvery < 0 || f.Hang < 0, "--inject-every, --hang: give more than zero"},
+	} {
+		if rule.broken {
+			return errors.New(rule.say)
+		}
+	}
+	return nil
+}
+
+// apply adds the events to the upgrades.
+func (f *eventFlags) apply(u *bench.Upgrades, at bench.Targets) error {
+	u.Jitter = f.Jitter
+	if f.Events != "" {
+		kinds, err := bench.ParseKinds(f.Events)
+		if err != nil {
+			return fmt.Errorf("--events: %w", err)
+		}
+		u.Kinds = kinds
+	}
+	if f.RollingBinary != nil {
+		u.Rolling = &bench.Rolling{Path: f.ServerBinary, Binaries: f.RollingBinary}
+	}
+	if f.Inject != "" {
+		faults, err := bench.ParseFaults(f.Inject)
+		if err != nil {
+			return fmt.Errorf("--inject: %w", err)
+		}
+		u.Inject = &bench.Injection{Path: f.ServerBinary, Faults: faults, Every: f.InjectEvery, Hang: f.Hang}
+	}
+	if f.ReloadCmd != "" {
+		u.Reload = bench.ShellCommand(f.ReloadCmd)
+	}
+	if slices.Contains(u.Kinds, bench.KindReload) && u.Reload == nil {
+		return errors.New("--events: say how the server reloads, by --reload-cmd")
+	}
+	if f.RotateCert != "" {
+		u.Rotation = &bench.Rotation{
+			Cert: f.RotateCert, Key: f.RotateKey, Addr: at.HTTPS.Addr, ServerName: at.HTTPS.TLS.ServerName,
+			CACert: f.RotateCACert, CAKey: f.RotateCAKey,
+		}
+		if f.RotateCmd != "" {
+			u.Rotation.Trigger = bench.ShellCommand(f.RotateCmd)
+		}
+	}
+	if slices.Contains(u.Kinds, bench.KindRotate) && u.Rotation == nil {
+		return errors.New("--events: say which certificate to rotate, by --rotate-cert and --rotate-key")
+	}
+	return nil
+}
+
+// benchFaultCmd is the bad binary of --inject.
+type benchFaultCmd struct {
+	Args []string `arg:"" optional:""`
+}
+
+func (c *benchFaultCmd) Run() error { return bench.Misbehave(c.Args) }
