@@ -84,7 +84,7 @@ func (m *manifest) addLease(generation, pid int, file *os.File) {
 func (u *Upgrader) manifest(c *childProcess) (*manifest, error) {
 	m := &manifest{}
 	m.add(control.Entry{Role: control.RoleStderr}, os.Stderr) // first: the child may need it to say what went wrong
-	m.add(control.Entry{Role: control.RoleStderrPipe}, c.stderr.read)
+	c.stderr.use(func(pipe *os.File) { m.add(control.Entry{Role: control.RoleStderrPipe}, pipe) })
 	c.sent = u.Fds.snapshot()
 	for _, x := range c.sent { // the child claims them by their place
 		m.add(x.entry(), x.file)

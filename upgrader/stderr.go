@@ -15,7 +15,9 @@ import (
 
 // stderrTail copies a child's standard error and remembers its end.
 type stderrTail struct {
-	read *os.File
+	reading sync.Mutex
+	read    *os.File // nil once nobody writes any more
+
 	done chan struct{}
 
 	mu   sync.Mutex
@@ -37,9 +39,21 @@ func newStderrTail() (*stderrTail, *os.File, error) {
 	go func() {
 		defer close(t.done)
 		_, _ = io.Copy(t, r) // ends when every process that has the pipe has gone
+		t.reading.Lock()
+		defer t.reading.Unlock()
+		t.read = nil
 		r.Close()
 	}()
 	return t, w, nil
+}
+
+// use calls fn with the pipe's read end. It does not where the child has gone already: whoever sends to it finds out why.
+func (t *stderrTail) use(fn func(*os.File)) {
+	t.reading.Lock()
+	defer t.reading.Unlock()
+	if t.read != nil {
+		fn(t.read)
+	}
 }
 
 func (t *stderrTail) Write(b []byte) (int, error) {

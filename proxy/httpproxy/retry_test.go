@@ -55,16 +55,16 @@ func TestAnotherServerIsAsked(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var seen atomic.Int32
-			bad := closedPort(t)
-			if !tt.refuses {
-				bad = dying(t, &seen)
-			}
 			good := backendOf(t, func(w http.ResponseWriter, r *http.Request) {
 				n, _ := io.Copy(io.Discard, r.Body)
 				if n != max(r.ContentLength, 0) {
 					w.WriteHeader(400)
 				}
 			})
+			bad := closedPort(t) // after the other: a free port may be given again
+			if !tt.refuses {
+				bad = dying(t, &seen)
+			}
 			// The first pick is the first server or the second; either way one request of two meets the bad one.
 			rig := newRig(t, func(_ *config.Listener, up *config.Upstream, _ *Options) { up.Retries = tt.retries }, bad, good)
 			var e Exchange

@@ -253,13 +253,19 @@ func (c *serverConn) rest() { _, _ = io.Copy(io.Discard, c.r) }
 // closedPort returns an address where nobody listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ln.Close()
+		if _, given := closedPorts.LoadOrStore(ln.Addr().String(), true); !given {
+			return ln.Addr().String()
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
+
+var closedPorts sync.Map
 
 func mustContain(t *testing.T, what, text string, parts ...string) {
 	t.Helper()

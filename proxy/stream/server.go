@@ -251,8 +251,8 @@ func (s *Server) refuse(c *conn, class Class, err error) {
 		class = Cut
 	}
 	s.refused(c, class, err)
+	s.end(c, class, err) // first, so that whoever sees the reset finds it counted
 	reset(c.Conn)
-	s.end(c, class, err)
 }
 
 func (s *Server) refused(c *conn, class Class, err error) {

@@ -118,8 +118,8 @@ func (s *Server) try(settings *Settings, c *conn, up *Upstream, fd int, first []
 		class, last = Cut, relay.ErrAborted
 	}
 	s.refused(c, class, last)
+	s.end(c, class, last) // first, so that whoever sees the reset finds it counted
 	relay.Reset(fd)
-	s.end(c, class, last)
 }
 
 // over tells whether what is left has to end.
