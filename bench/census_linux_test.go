@@ -19,10 +19,10 @@ func TestUsageOfRealProcesses(t *testing.T) {
 		}
 	}
 	d.run(t.Context())
-	if len(d.events) != 2 {
-		t.Fatalf("%d events", len(d.events))
+	if len(d.events()) != 2 {
+		t.Fatalf("%d events", len(d.events()))
 	}
-	for i, e := range d.events {
+	for i, e := range d.events() {
 		if u := d.finished[i]; u.Error != "" || e.OldGone < u.PIDFile || e.OldGone < ms(drainsFor) || e.OldAlive {
 			t.Errorf("event %+v beside %+v", e, u)
 		}
@@ -64,16 +64,17 @@ func TestOldProcessesThatStay(t *testing.T) {
 	writePID(t, path, now.Process.Pid)
 	d.end()
 	u.ToPID = now.Process.Pid
-	d.finished, d.events = []Upgrade{u, {}}, []*Event{{}, {}}
+	u.Event = &Event{}
+	d.finished = []Upgrade{u, {Event: &Event{}}}
 	d.begin(2)
 	d.account()
-	if e := d.events[0]; !e.OldAlive || e.OldGone != 0 {
+	if e := d.events()[0]; !e.OldAlive || e.OldGone != 0 {
 		t.Errorf("%+v", e)
 	}
-	if e := d.events[1]; e.OldAlive || e.OldGone != 0 {
+	if e := d.events()[1]; e.OldAlive || e.OldGone != 0 {
 		t.Errorf("%+v", e)
 	}
-	if u := d.events[1].Usage; u == nil || u.ProcessesBefore != 2 || u.GenerationsPeak != 2 {
+	if u := d.events()[1].Usage; u == nil || u.ProcessesBefore != 2 || u.GenerationsPeak != 2 {
 		t.Errorf("%+v", u)
 	}
 }

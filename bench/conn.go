@@ -17,6 +17,7 @@ import (
 type dialer struct {
 	addr string
 	tls  *tls.Config
+	tap  func(syscall.RawConn) // looks at each connection just before it is closed; may be nil
 }
 
 // resuming returns a dialer that offers the TLS session of its last connection, as the clients of real servers do. Its
@@ -40,6 +41,7 @@ type conn struct {
 	served   bool   // a whole answer came on it
 	ctx      context.Context
 	unhook   func() bool
+	tap      func(syscall.RawConn) // see dialer
 }
 
 var readers = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
@@ -76,7 +78,7 @@ func (d *dialer) connect(ctx context.Context, deadline time.Time) (*conn, error)
 		return nil, classify(phaseConnect, err)
 	}
 	wire := &pollConn{Conn: tcp, raw: raw}
-	c := &conn{Conn: wire, wire: wire, dialled: dialled, ctx: ctx}
+	c := &conn{Conn: wire, wire: wire, dialled: dialled, ctx: ctx, tap: d.tap}
 	c.unhook = context.AfterFunc(ctx, func() { wire.SetDeadline(time.Unix(1, 0)) })
 	c.arm(deadline)
 	c.br = readers.Get().(*bufio.Reader)
@@ -109,14 +111,22 @@ func (c *conn) arm(deadline time.Time) {
 
 // close ends the connection as a polite client does, with close_notify on TLS.
 func (c *conn) close() {
+	c.look()
 	c.Conn.Close()
 	c.release()
 }
 
 // drop ends a connection on which nothing can be said any more.
 func (c *conn) drop() {
+	c.look()
 	c.wire.Conn.Close()
 	c.release()
+}
+
+func (c *conn) look() {
+	if c.tap != nil {
+		c.tap(c.wire.raw)
+	}
 }
 
 func (c *conn) release() {

@@ -33,6 +33,11 @@
 // takeover is seen by the strongest sign that the server gives: a response header that names the generation, or else a
 // pidfile that names another process, or else the end of the command that upgrades. See [Upgrades].
 //
-// Limits: one machine, HTTP/1.1 and raw TCP. The bench knows servers only from outside, so "serving" means that a
-// response was received, which is up to one request interval after it became possible.
+// Lanes lists every kind of client, and NewLane makes one by its name. Beside upgrades, events can rotate the
+// certificate, reload the configuration, or put a bad binary in the server's place (Upgrades.Kinds, Upgrades.Inject).
+// Reports are written as JSON, a table, JUnit XML, an HDR log and Go benchmark lines, and as an HTML page by package page
+// below this one; Compare sets two side by side, and Merge joins those of several machines that began at one time.
+//
+// Limits: HTTP/1.1, HTTP/2, WebSocket and raw TCP echoes. The bench knows servers only from outside, so "serving" means
+// that a response was received, which is up to one request interval after it became possible.
 package bench

@@ -81,11 +81,12 @@ type driver struct {
 	seen     *generations
 	windows  *timeline
 	report   func(Upgrade)
-	patience time.Duration // pidPatience
-	inPlace  bool          // the pidfile stays the same across upgrades
-	foreign  bool          // the generation header does
+	around   func() (over func()) // tells who waits for takeovers; may be nil
+	over     func()               // of the event under way
+	patience time.Duration        // pidPatience
+	inPlace  bool                 // the pidfile stays the same across upgrades
+	foreign  bool                 // the generation header does
 	finished []Upgrade
-	events   []*Event // of the same numbers
 	census   *census
 }
 
@@ -111,9 +112,9 @@ func (d *driver) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		done.Event = &event
 		d.finished = append(d.finished, done)
-		d.events = append(d.events, &event)
-		d.report(done)
+		d.tell(done)
 		next = begun.Add(d.pause())
 		if earliest := time.Now().Add(d.Settle); next.Before(earliest) {
 			next = earliest
@@ -239,7 +240,16 @@ func (d *driver) confirm() {
 	default:
 		return
 	}
-	d.report(*last)
+	d.tell(*last)
+}
+
+// tell reports an upgrade. Its event is a copy, since account goes on with the driver's own.
+func (d *driver) tell(u Upgrade) {
+	if u.Event != nil {
+		event := *u.Event
+		u.Event = &event
+	}
+	d.report(u)
 }
 
 // sleepUntil reports whether it slept to the end.

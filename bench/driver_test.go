@@ -25,6 +25,14 @@ func rehearsal(u Upgrades) (*driver, *[]Upgrade) {
 	}, &told
 }
 
+// events are those of the driver's upgrades.
+func (d *driver) events() (list []*Event) {
+	for _, u := range d.finished {
+		list = append(list, u.Event)
+	}
+	return list
+}
+
 func pidFile(t *testing.T, pid int) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "pid")

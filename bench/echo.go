@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"syscall"
 	"time"
 )
 
@@ -35,11 +36,15 @@ func (l *echoLane) Probe(ctx context.Context) (string, error) {
 }
 
 func (l *echoLane) client(ctx context.Context, id int) *echoClient {
-	return &echoClient{lane: l, ctx: ctx, id: id, got: make([]byte, payloadSize)}
+	return &echoClient{lane: l, dialer: l.dialer, ctx: ctx, id: id, got: make([]byte, payloadSize)}
 }
+
+// Tap implements Tapped.
+func (c *echoClient) Tap(look func(syscall.RawConn)) { c.dialer.tap = look }
 
 type echoClient struct {
 	lane      *echoLane
+	dialer    dialer
 	ctx       context.Context
 	id        int
 	sent, got []byte

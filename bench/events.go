@@ -183,10 +183,17 @@ func (d *driver) begin(n int) (Upgrade, time.Time) {
 	begun := time.Now()
 	u.At = begun.Sub(d.start).Seconds()
 	d.windows.open(begun)
+	if d.around != nil {
+		d.over = d.around()
+	}
 	return u, begun
 }
 
 func (d *driver) end() {
+	if d.over != nil {
+		d.over()
+		d.over = nil
+	}
 	at := time.Now().Add(d.Settle)
 	d.windows.close(at)
 	d.census.end(at)
@@ -221,8 +228,8 @@ func (d *driver) reload(ctx context.Context, e *Event) Upgrade {
 
 // account completes the events with what was found out about processes until the end of the run.
 func (d *driver) account() {
-	for i := range d.events {
-		e, u := d.events[i], d.finished[i]
+	for i, u := range d.finished {
+		e := u.Event
 		found := d.census.of(i)
 		e.Usage = found.usage
 		if u.ToPID == 0 {

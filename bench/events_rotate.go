@@ -113,7 +113,7 @@ func (d *driver) unrotate() {
 	last := &d.finished[len(d.finished)-1]
 	if last.Error == "" {
 		last.Error = fmt.Sprintf("after the run: %v", err)
-		d.report(*last)
+		d.tell(*last)
 	}
 }
 

@@ -94,12 +94,12 @@ func TestRotation(t *testing.T) {
 	if len(serials) != 2 || serials[0] == serials[1] || serials[0] == "1" || serials[1] == "1" {
 		t.Errorf("serial numbers %v", serials)
 	}
-	for i, e := range d.events {
+	for i, e := range d.events() {
 		if u := d.finished[i]; u.Error != "" || e.Effective <= 0 || u.Serving != 0 {
 			t.Errorf("event %+v beside %+v", e, u)
 		}
 	}
-	if text := d.events[0].String(); !strings.Contains(text, "new certificate served after") {
+	if text := d.events()[0].String(); !strings.Contains(text, "new certificate served after") {
 		t.Error(text)
 	}
 	if after, err := os.ReadFile(cert); err != nil || string(after) != string(before) {

@@ -123,10 +123,10 @@ func TestReloadsAmongUpgrades(t *testing.T) {
 	if want := []string{"upgrade", "reload", "upgrade", "reload"}; !slices.Equal(did, want) {
 		t.Errorf("did %v", did)
 	}
-	if len(d.finished) != 4 || len(d.events) != 4 || len(d.windows.windows) != 4 || len(*told) != 4 {
-		t.Fatalf("%d upgrades, %d events, %d windows, %d told of", len(d.finished), len(d.events), len(d.windows.windows), len(*told))
+	if len(d.finished) != 4 || len(d.events()) != 4 || len(d.windows.windows) != 4 || len(*told) != 4 {
+		t.Fatalf("%d upgrades, %d events, %d windows, %d told of", len(d.finished), len(d.events()), len(d.windows.windows), len(*told))
 	}
-	for i, e := range d.events {
+	for i, e := range d.events() {
 		u := d.finished[i]
 		if e.Number != i+1 || u.Number != i+1 || string(e.Kind) != did[i] || (e.Effective > 0) != (i == 1) || (u.Serving > 0) != (i%2 == 0) {
 			t.Errorf("event %+v beside %+v", e, u)
@@ -135,7 +135,7 @@ func TestReloadsAmongUpgrades(t *testing.T) {
 	if err := d.finished[3].Error; err != "the config is bad" {
 		t.Error(err)
 	}
-	if text := d.events[1].String(); !strings.Contains(text, "reload triggered within") {
+	if text := d.events()[1].String(); !strings.Contains(text, "reload triggered within") {
 		t.Error(text)
 	}
 }

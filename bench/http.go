@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // httpLane is what the HTTP lanes share: where the server is, and what it answered when it was probed.
@@ -59,6 +60,7 @@ func (l *httpLane) secure() bool { return l.target.TLS != nil }
 func (l *httpLane) client(ctx context.Context, id int) *httpClient {
 	return &httpClient{
 		lane:   l,
+		dialer: l.dialer,
 		ctx:    ctx,
 		id:     id,
 		asked:  &http.Request{Method: l.method},
@@ -66,6 +68,16 @@ func (l *httpLane) client(ctx context.Context, id int) *httpClient {
 		prefix: fmt.Appendf(nil, "bench-%08x-%s-%d-", l.nonce, strings.ReplaceAll(l.name, " ", "-"), id),
 	}
 }
+
+// resumingClient is client with a TLS session of its own to resume.
+func (l *httpLane) resumingClient(ctx context.Context, id int) *httpClient {
+	c := l.client(ctx, id)
+	c.dialer = c.dialer.resuming()
+	return c
+}
+
+// Tap implements Tapped.
+func (c *httpClient) Tap(look func(syscall.RawConn)) { c.dialer.tap = look }
 
 // head returns the first lines of every request, without its framing and id.
 func (l *httpLane) head(method, path string) []byte {
@@ -129,6 +141,7 @@ const (
 // the very thing that must not happen here.
 type httpClient struct {
 	lane    *httpLane
+	dialer  dialer
 	ctx     context.Context
 	id      int
 	head    []byte // every request's first lines

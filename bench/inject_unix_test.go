@@ -44,7 +44,7 @@ func TestInjectedFaults(t *testing.T) {
 	}
 	faults := []Fault{"", FaultExit, "", FaultHang, "", FaultCrash}
 	for i, u := range d.finished {
-		e := d.events[i]
+		e := d.events()[i]
 		if u.Error != "" || e.Fault != faults[i] || (u.ToPID != 0) == (e.Fault != "") || (u.Serving > 0) == (e.Fault != "") {
 			t.Errorf("event %v beside %+v", e, u)
 		}
@@ -52,7 +52,7 @@ func TestInjectedFaults(t *testing.T) {
 			t.Errorf("event %+v", e)
 		}
 	}
-	if hung, crash := d.events[3], d.events[5]; hung.FaultEnded < ms(hang) || crash.FaultEnded < ms(crashAfter) {
+	if hung, crash := d.events()[3], d.events()[5]; hung.FaultEnded < ms(hang) || crash.FaultEnded < ms(crashAfter) {
 		t.Errorf("the hang was over after %g ms, and the crash after %g", hung.FaultEnded, crash.FaultEnded)
 	}
 	if got := firstLine(t, s.path); got != "first" {
@@ -123,8 +123,8 @@ func TestInjectionByACommandThatFails(t *testing.T) {
 		if took := time.Since(begun); took > d.Timeout*3/4 {
 			t.Errorf("%s: it waited for %v after the command had failed", command, took)
 		}
-		if len(d.finished) != 1 || !strings.Contains(d.finished[0].Error, want) || (d.events[0].FaultStarted > 0) != (want == "") {
-			t.Errorf("%s: %+v, %+v", command, d.finished, d.events)
+		if len(d.finished) != 1 || !strings.Contains(d.finished[0].Error, want) || (d.events()[0].FaultStarted > 0) != (want == "") {
+			t.Errorf("%s: %+v, %+v", command, d.finished, d.events())
 		} else if want == "" && d.finished[0].Error != "" {
 			t.Errorf("%s: %s", command, d.finished[0].Error)
 		}

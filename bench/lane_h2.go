@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -164,6 +165,13 @@ type h2Client struct {
 	left   bool
 
 	beforeOpen func(*h2Conn) // for tests: between the look at the connection and the stream's first frame
+}
+
+// Tap implements Tapped. All who share the connection bring the same look.
+func (c *h2Client) Tap(look func(syscall.RawConn)) {
+	c.shared.mu.Lock()
+	defer c.shared.mu.Unlock()
+	c.shared.dialer.tap = look
 }
 
 func (c *h2Client) Do(seq int64, deadline time.Time) (r Result) {

@@ -33,14 +33,14 @@ type halfOpenClient struct {
 
 func (c *halfOpenClient) Do(seq int64, deadline time.Time) (r Result) {
 	c.begin()
-	on, err := c.lane.dialer.connect(c.ctx, deadline)
+	on, err := c.dialer.connect(c.ctx, deadline)
 	if err != nil {
 		return r.over(err)
 	}
 	defer on.drop()
 	r.opened(on)
 	hello := &splitFirst{pollConn: on.wire, between: func() { c.wait(c.ctx, deadline) }}
-	if err := c.lane.dialer.secure(on, hello); err != nil {
+	if err := c.dialer.secure(on, hello); err != nil {
 		return r.over(err)
 	}
 	r.Resumed = on.resumed

@@ -33,7 +33,7 @@ type halvesClient struct {
 
 func (c *halvesClient) Do(seq int64, deadline time.Time) (r Result) {
 	c.begin()
-	on, err := c.lane.dialer.dial(c.ctx, deadline)
+	on, err := c.dialer.dial(c.ctx, deadline)
 	if err != nil {
 		return r.over(err)
 	}

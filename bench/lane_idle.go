@@ -29,7 +29,7 @@ type idle struct {
 func (idle) Persistent() bool { return false }
 
 func (l idle) Client(ctx context.Context, id int) Client {
-	return &idleClient{keepAliveClient{httpClient: l.client(ctx, id), dialer: l.dialer.resuming()}, waits{hold: l.hold}}
+	return &idleClient{keepAliveClient{httpClient: l.resumingClient(ctx, id)}, waits{hold: l.hold}}
 }
 
 // idleClient is a client that keeps its connection, for two requests.

@@ -18,14 +18,13 @@ type keepAlive struct{ *httpLane }
 func (keepAlive) Persistent() bool { return true }
 
 func (l keepAlive) Client(ctx context.Context, id int) Client {
-	return &keepAliveClient{httpClient: l.client(ctx, id), dialer: l.dialer.resuming()}
+	return &keepAliveClient{httpClient: l.resumingClient(ctx, id)}
 }
 
 type keepAliveClient struct {
 	*httpClient
-	dialer dialer
-	on     *conn
-	renew  bool // the connection before ended as HTTP/1.1 allows, with nothing lost
+	on    *conn
+	renew bool // the connection before ended as HTTP/1.1 allows, with nothing lost
 }
 
 func (c *keepAliveClient) Do(seq int64, deadline time.Time) (r Result) {

@@ -33,7 +33,7 @@ func (c *longTCPClient) Do(seq int64, deadline time.Time) (r Result) {
 			return r.over(loss)
 		}
 	} else {
-		on, err := c.lane.dialer.dial(c.ctx, deadline)
+		on, err := c.dialer.dial(c.ctx, deadline)
 		if err != nil {
 			return r.over(err)
 		}

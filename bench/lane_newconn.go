@@ -28,7 +28,7 @@ type newConnections struct{ *httpLane }
 func (newConnections) Persistent() bool { return false }
 
 func (l newConnections) Client(ctx context.Context, id int) Client {
-	return &newConnClient{l.client(ctx, id), l.dialer}
+	return &newConnClient{l.client(ctx, id)}
 }
 
 // newResumed has one session cache for all its clients, or the first connection of each would be a full handshake.
@@ -44,13 +44,12 @@ func (l *newResumed) Probe(ctx context.Context) (string, error) {
 }
 
 func (l *newResumed) Client(ctx context.Context, id int) Client {
-	return &newConnClient{l.client(ctx, id), l.resuming}
+	c := &newConnClient{l.client(ctx, id)}
+	c.dialer = l.resuming
+	return c
 }
 
-type newConnClient struct {
-	*httpClient
-	dialer dialer
-}
+type newConnClient struct{ *httpClient }
 
 func (c *newConnClient) Do(seq int64, deadline time.Time) (r Result) {
 	on, err := c.dialer.dial(c.ctx, deadline)

@@ -22,7 +22,7 @@ func (l newTCP) Client(ctx context.Context, id int) Client {
 type newTCPClient struct{ *echoClient }
 
 func (c *newTCPClient) Do(seq int64, deadline time.Time) (r Result) {
-	on, err := c.lane.dialer.dial(c.ctx, deadline)
+	on, err := c.dialer.dial(c.ctx, deadline)
 	if err != nil {
 		return r.over(err)
 	}

@@ -27,7 +27,7 @@ type pipelined struct{ *httpLane }
 func (pipelined) Persistent() bool { return true }
 
 func (l pipelined) Client(ctx context.Context, id int) Client {
-	c := &pipelinedClient{keepAliveClient: keepAliveClient{httpClient: l.client(ctx, id), dialer: l.dialer.resuming()}}
+	c := &pipelinedClient{keepAliveClient: keepAliveClient{httpClient: l.resumingClient(ctx, id)}}
 	for range pipelineDepth {
 		c.asks = append(c.asks, l.client(ctx, id))
 	}

@@ -42,7 +42,7 @@ type silentClient struct {
 
 func (c *silentClient) Do(seq int64, deadline time.Time) (r Result) {
 	c.begin()
-	on, err := c.lane.dialer.connect(c.ctx, deadline)
+	on, err := c.dialer.connect(c.ctx, deadline)
 	if err != nil {
 		return r.over(err)
 	}
@@ -59,7 +59,7 @@ func (c *silentClient) Do(seq int64, deadline time.Time) (r Result) {
 	case err != nil:
 		return r.over(cut(err))
 	}
-	if err := c.lane.dialer.secure(on, on.wire); err != nil {
+	if err := c.dialer.secure(on, on.wire); err != nil {
 		return r.over(err)
 	}
 	r.Resumed = on.resumed
@@ -95,7 +95,7 @@ type silentTCPClient struct {
 
 func (c *silentTCPClient) Do(seq int64, deadline time.Time) (r Result) {
 	c.begin()
-	on, err := c.lane.dialer.dial(c.ctx, deadline)
+	on, err := c.dialer.dial(c.ctx, deadline)
 	if err != nil {
 		return r.over(err)
 	}

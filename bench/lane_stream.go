@@ -77,7 +77,7 @@ const streamPieces = 3
 
 func (c *streamClient) Do(seq int64, deadline time.Time) (r Result) {
 	c.begin()
-	on, err := c.lane.dialer.dial(c.ctx, deadline)
+	on, err := c.dialer.dial(c.ctx, deadline)
 	if err != nil {
 		return r.over(err)
 	}

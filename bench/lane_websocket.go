@@ -45,12 +45,11 @@ func (l webSocket) Probe(ctx context.Context) (string, error) {
 }
 
 func (l webSocket) Client(ctx context.Context, id int) Client {
-	return &webSocketClient{httpClient: l.client(ctx, id), dialer: l.dialer.resuming()}
+	return &webSocketClient{httpClient: l.resumingClient(ctx, id)}
 }
 
 type webSocketClient struct {
 	*httpClient
-	dialer     dialer
 	on         *conn
 	out        []byte
 	sent, last []byte // payloads: the one at hand, and the one before

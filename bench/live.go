@@ -100,6 +100,9 @@ func (u Upgrade) line() string {
 	if u.Error != "" {
 		return fmt.Sprintf("      upgrade %d failed: %s", u.Number, u.Error)
 	}
+	if e := u.Event; e != nil && u.Serving == 0 {
+		return fmt.Sprintf("      event %d: %s", u.Number, e)
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "      upgrade %d: ", u.Number)
 	if u.ToGeneration != "" {

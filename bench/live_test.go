@@ -18,9 +18,11 @@ func TestLiveLines(t *testing.T) {
 	l.Progress(aProgress)
 	l.Upgraded(Upgrade{Number: 2, ToGeneration: "3", Serving: 98.7, ToPID: 4711, PIDFile: 1098.7})
 	l.Upgraded(Upgrade{Number: 3, Error: "it died"})
+	l.Upgraded(Upgrade{Number: 4, Event: &Event{Kind: KindRotate, Effective: 12.3}})
 	const want = `   3s   2,400 op/s  lost 2  p99 12.3 ms  upgrades 1/10  generation 2
       upgrade 2: generation 3 serving after 98.7 ms, pid 4711 after 1,099 ms
       upgrade 3 failed: it died
+      event 4: new certificate served after 12.3 ms
 `
 	if b.String() != want {
 		t.Errorf("\n%s\nwant\n%s", b.String(), want)

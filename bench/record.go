@@ -55,9 +55,13 @@ type failed struct {
 type outcome struct {
 	Result
 	due, end time.Time
+	waited   time.Duration // of the time between, by the client's choice
 	late     time.Duration // how long it waited for its client and had no other reason to
 	lag      time.Duration // how late it was handed to its client
 }
+
+// latency is how long the operation took, without what its client waited by choice.
+func (o outcome) latency() time.Duration { return o.end.Sub(o.due) - o.waited }
 
 func newTally() tally {
 	t := tally{failures: map[Failure]failed{}, lag: newCoarse()}
@@ -87,10 +91,10 @@ func (s *shard) record(o outcome) {
 	r := s.of
 	where := r.windows.place(o.due, o.end)
 	s.count(o, where)
-	r.series.add(o.end.Sub(r.start), o.Result, o.end.Sub(o.due))
+	r.series.add(o.end.Sub(r.start), o.Result, o.latency())
 	switch {
 	case o.Class == OK:
-		r.stall.success(o.end)
+		r.stall.success(o.end, o.waited)
 	case o.Class.Lost():
 		r.lost(o, where)
 	}
@@ -99,7 +103,7 @@ func (s *shard) record(o outcome) {
 func (s *shard) count(o outcome, where part) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	latency := o.end.Sub(o.due)
+	latency := o.latency()
 	s.connections(o.Result)
 	if o.late > s.of.lateAfter {
 		s.late++
@@ -125,7 +129,7 @@ func (r *recorder) lost(o outcome, where part) {
 	r.losses.add(Loss{
 		Failure:    o.Failure,
 		At:         o.end.Sub(r.start).Seconds(),
-		Latency:    ms(o.end.Sub(o.due)),
+		Latency:    ms(o.latency()),
 		Upgrade:    r.windows.lost(o.end),
 		Within:     where == during,
 		Generation: generation,

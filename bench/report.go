@@ -200,6 +200,9 @@ type Upgrade struct {
 	Until float64 `json:"until_s"`
 	// Kernel is what the client's kernel counted from this trigger until the next, or nil where it does not say.
 	Kernel *Kernel `json:"kernel,omitempty"`
+	// Event is what was done, and what it cost the server. What is only known later (when the old process was gone, and
+	// the usage) is added at the end of the run. Events that are no KindUpgrade, or have a Fault, have no Serving.
+	Event *Event `json:"event,omitempty"`
 }
 
 // Verdict is what the run comes to.

@@ -33,8 +33,8 @@ func TestRollingBinaries(t *testing.T) {
 		t.Errorf("these answered: %s", got)
 	}
 	for i, u := range d.finished {
-		if want := []string{one, two, one}[i]; u.Error != "" || d.events[i].Binary != want {
-			t.Errorf("upgrade %+v by %s, want %s", u, d.events[i].Binary, want)
+		if want := []string{one, two, one}[i]; u.Error != "" || d.events()[i].Binary != want {
+			t.Errorf("upgrade %+v by %s, want %s", u, d.events()[i].Binary, want)
 		}
 	}
 }

@@ -193,12 +193,24 @@ func (r *run) drive(ctx context.Context) {
 		seen:     r.seen,
 		windows:  &r.windows,
 		patience: pidPatience,
+		around:   r.around,
 		report: func(u Upgrade) {
 			r.over.Store(int64(u.Number))
 			r.Upgraded(u)
 		},
 	}
 	r.driver.run(ctx)
+}
+
+// around tells the timed lanes that an upgrade begins, and returns what tells them that it is over.
+func (r *run) around() (over func()) {
+	done := make(chan struct{})
+	for _, l := range r.lanes {
+		if timed, ok := l.Lane.(Timed); ok {
+			timed.Around(done)
+		}
+	}
+	return func() { close(done) }
 }
 
 // tick tells once a second how the run goes.

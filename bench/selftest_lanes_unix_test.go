@@ -38,7 +38,7 @@ func TestSilentIsCut(t *testing.T) {
 				<-now
 				end.do(wire)
 			})
-			c.lane.dialer.addr = s.addr()
+			c.dialer.addr = s.addr()
 			c.beforeSend = func(on *conn) {
 				cutting = true
 				now <- true
@@ -67,7 +67,7 @@ func TestHalvesAreCut(t *testing.T) {
 				<-now
 				end.do(wire)
 			})
-			c.lane.dialer.addr = s.addr()
+			c.dialer.addr = s.addr()
 			c.beforeSend = func(on *conn) {
 				now <- true
 				awaitPoll(t, on, end.event)
@@ -99,7 +99,7 @@ func TestHalvesAreHalves(t *testing.T) {
 		body, _ := io.ReadAll(asked.Body)
 		fmt.Fprintf(wire, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	})
-	c.lane.dialer.addr = near.addr()
+	c.dialer.addr = near.addr()
 	c.beforeSend = func(*conn) { <-s.gate }
 	carryOut(t, c, 2, ample).expect(t, map[Failure]int{{Class: OK}: 2}, 0)
 	if !strings.Contains(firsts[0], "\r\n\r\n") || strings.HasSuffix(firsts[0], "\n") {

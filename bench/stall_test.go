@@ -29,7 +29,7 @@ func TestStall(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := stall{pace: pacer{start: start, rate: c.rate, offset: c.offset}}
 			for _, when := range c.success {
-				s.success(at(when))
+				s.success(at(when), 0)
 			}
 			s.finish(at(c.end))
 			near := func(got time.Duration, want float64) bool {

@@ -8,8 +8,9 @@ import (
 // Tapped is a Client that shows its connections to the kernel's witness. Only Linux has one.
 type Tapped interface {
 	Client
-	// Tap is called once, before the first operation. From then on the client calls look, in its own goroutine, with each
-	// of its TCP connections just before it closes it. look does not keep the connection.
+	// Tap is called once, before the first operation, with the same look for all clients of a lane. From then on the client
+	// calls look with each of its TCP connections just before it closes it. Calls may come from several goroutines. look
+	// does not keep the connection.
 	Tap(look func(syscall.RawConn))
 }
 

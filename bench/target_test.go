@@ -63,7 +63,7 @@ func TestProbePinsTheAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := client(t, NewTCP("localhost:"+port)).(*newTCPClient)
-	if got := c.lane.dialer.addr; got != s.addr() {
+	if got := c.dialer.addr; got != s.addr() {
 		t.Errorf("dials %s, want %s", got, s.addr())
 	}
 }

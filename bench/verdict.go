@@ -133,7 +133,7 @@ func failedClauses(r Report) []string {
 func servingClauses(r Report) []string {
 	var times []float64
 	for _, u := range r.Upgrades {
-		if u.Error == "" {
+		if u.Error == "" && u.Serving > 0 { // other events than upgrades have no new generation
 			times = append(times, u.Serving)
 		}
 	}

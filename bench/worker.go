@@ -19,7 +19,8 @@ type worker struct {
 // bench that broke it off.
 func (w *worker) run(ctx context.Context, queue <-chan op) {
 	defer w.client.Close()
-	var free time.Time
+	waiter, _ := w.client.(Waiter)
+	var free time.Time // when the client could have taken the next operation
 	for o := range queue {
 		begin := time.Now()
 		if end := w.giveUp.Load(); end != 0 && begin.UnixNano() > end {
@@ -32,13 +33,21 @@ func (w *worker) run(ctx context.Context, queue <-chan op) {
 			could = free
 		}
 		result := w.client.Do(o.seq, begin.Add(w.timeout))
-		free = time.Now()
+		end := time.Now()
 		if ctx.Err() != nil {
 			return
 		}
 		if result.Generation != "" {
-			w.seen.saw(result.Generation, result.Dialled, free)
+			w.seen.saw(result.Generation, result.Dialled, end)
 		}
-		w.shard.record(outcome{Result: result, due: o.due, end: free, late: begin.Sub(could), lag: o.handed.Sub(o.due)})
+		var waited time.Duration
+		if waiter != nil {
+			waited = waiter.Waited()
+		}
+		// What it waited by choice kept the server from nothing, but it may have kept the next operation from its client.
+		free = end.Add(-waited)
+		w.shard.record(outcome{
+			Result: result, due: o.due, end: end, waited: waited, late: begin.Sub(could), lag: o.handed.Sub(o.due),
+		})
 	}
 }

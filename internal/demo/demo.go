@@ -1,4 +1,5 @@
-// Package demo is the server that baton demo runs: HTTP, HTTPS and a TCP echo that upgrade on SIGHUP.
+// Package demo is the server that baton demo runs: HTTP/1.1 and HTTP/2, with TLS and without, WebSockets and a TCP echo,
+// all of which upgrade on SIGHUP.
 package demo
 
 import (
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/seed-e3b9a99f/baton/upgrader"
@@ -51,7 +53,11 @@ func Run(ctx context.Context, c Config) error {
 			if err != nil {
 				return err
 			}
-			u.Go(func() error { return u.Serve(server(), ln) })
+			srv := server()
+			srv.Protocols = new(http.Protocols)
+			srv.Protocols.SetHTTP1(true)
+			srv.Protocols.SetUnencryptedHTTP2(true)
+			u.Go(func() error { return u.Serve(srv, ln) })
 		}
 		if c.HTTPS != "" {
 			ln, err := open("https", c.HTTPS, upgrader.TLS)
@@ -91,9 +97,13 @@ func printReady(c Config, bound map[string]net.Addr) {
 	fmt.Fprintf(c.Ready, "%s pid=%d pid-file=%s\n", line, os.Getpid(), c.Upgrader.PIDFile)
 }
 
-// handler answers GET with "ok" and POST with its body.
+// handler answers GET with "ok" and POST with its body, as that arrives. At webSocketPath it echoes a WebSocket.
 func handler(generation int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == webSocketPath {
+			webSocket(w, r, generation)
+			return
+		}
 		w.Header().Set(GenerationHeader, strconv.Itoa(generation))
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		switch r.Method {
@@ -103,11 +113,42 @@ func handler(generation int) http.Handler {
 			if r.ContentLength >= 0 {
 				w.Header().Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
 			}
-			_ = http.NewResponseController(w).EnableFullDuplex() // answer as the body arrives
-			_, _ = io.Copy(w, r.Body)
+			echoBody(w, r)
 		default:
 			w.Header().Set("Allow", "GET, HEAD, POST")
 			http.Error(w, "GET answers ok, POST echoes", http.StatusMethodNotAllowed)
 		}
 	})
+}
+
+const pieceSize = 32 << 10
+
+var pieces = sync.Pool{New: func() any { return new([pieceSize]byte) }}
+
+// echoBody sends each piece of the body back when it arrives, and does not wait for the next one.
+func echoBody(w http.ResponseWriter, r *http.Request) {
+	answer := http.NewResponseController(w)
+	_ = answer.EnableFullDuplex()
+	var sent int64
+	buffer := pieces.Get().(*[pieceSize]byte)
+	defer pieces.Put(buffer)
+	piece := buffer[:]
+	for {
+		n, err := r.Body.Read(piece)
+		if n > 0 {
+			if _, writeErr := w.Write(piece[:n]); writeErr != nil {
+				return
+			}
+			sent += int64(n)
+		}
+		if err != nil {
+			if err != io.EOF {
+				panic(http.ErrAbortHandler) // or a chunked echo would end as if it were whole
+			}
+			return
+		}
+		if sent != r.ContentLength { // the last piece goes out with the end, in one write
+			_ = answer.Flush()
+		}
+	}
 }
