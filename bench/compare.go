@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"github.com/seed-e3b9a99f/baton/bench/internal/figures"
 )
 
 // Comparison is two reports side by side.
@@ -158,7 +160,7 @@ func (c Comparison) WriteText(w io.Writer) error {
 }
 
 func (r Compared) cells(e Estimate) []string {
-	number := milliseconds
+	number := figures.Milliseconds
 	if r.What == "loss rate" {
 		number = func(f float64) string { return strconv.FormatFloat(f, 'g', 2, 64) }
 	}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed-e3b9a99f/baton/bench/internal/figures"
 )
 
 // Conditions are what makes a run fail. Any one is enough.
@@ -152,11 +154,11 @@ func (u unit) parse(value string) (limit float64, err error) {
 func (u unit) format(value float64) string {
 	switch u {
 	case milli:
-		return milliseconds(value) + " ms"
+		return figures.Milliseconds(value) + " ms"
 	case fraction:
 		return scientific(value)
 	default:
-		return thousands(int64(value))
+		return figures.Thousands(int64(value))
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+
+	"github.com/seed-e3b9a99f/baton/bench/internal/figures"
 )
 
 // confidence is how sure the bounds in a report are.
@@ -44,7 +46,7 @@ func (r Report) LossText() string {
 }
 
 func lossText(lost, n int64, bound float64) string {
-	return fmt.Sprintf("%s of %s: under %s at %s", thousands(lost), thousands(n), scientific(bound), percent(confidence))
+	return fmt.Sprintf("%s of %s: under %s at %s", figures.Thousands(lost), figures.Thousands(n), scientific(bound), percent(confidence))
 }
 
 // scientific writes two digits, rounded up, since it is for upper bounds.

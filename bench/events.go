@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed-e3b9a99f/baton/bench/internal/figures"
 )
 
 // Kind is what an event does to the server. The strings are part of the JSON schema.
@@ -66,19 +68,19 @@ func (e Event) String() string {
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	switch {
 	case e.Fault != "" && e.FaultEnded > 0:
-		add("bad binary (%s) started after %s ms and ended after %s ms", e.Fault, milliseconds(e.FaultStarted), milliseconds(e.FaultEnded))
+		add("bad binary (%s) started after %s ms and ended after %s ms", e.Fault, figures.Milliseconds(e.FaultStarted), figures.Milliseconds(e.FaultEnded))
 	case e.Fault != "":
 		add("bad binary (%s)", e.Fault)
 	case e.Kind == KindRotate && e.Effective > 0:
-		add("new certificate served after %s ms", milliseconds(e.Effective))
+		add("new certificate served after %s ms", figures.Milliseconds(e.Effective))
 	case e.Kind == KindReload && e.Effective > 0:
-		add("reload triggered within %s ms", milliseconds(e.Effective))
+		add("reload triggered within %s ms", figures.Milliseconds(e.Effective))
 	case e.Binary != "":
 		add("to %s", e.Binary)
 	}
 	switch {
 	case e.OldGone > 0:
-		add("old process gone after %s ms", milliseconds(e.OldGone))
+		add("old process gone after %s ms", figures.Milliseconds(e.OldGone))
 	case e.OldAlive:
 		add("old process still alive at the end")
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/seed-e3b9a99f/baton/bench/internal/figures"
 )
 
 type junitSuites struct {
@@ -100,11 +102,11 @@ func (r Report) laneCase(l LaneReport, time string) junitCase {
 		var text strings.Builder
 		for _, f := range l.Failures {
 			if f.Class.Lost() {
-				fmt.Fprintf(&text, "%s %s: %s\n", thousands(f.Count), f.Failure, f.Sample)
+				fmt.Fprintf(&text, "%s %s: %s\n", figures.Thousands(f.Count), f.Failure, f.Sample)
 			}
 		}
 		c.Failure = &junitTrouble{
-			Message: fmt.Sprintf("%s of %s requests lost", thousands(lost), thousands(l.Operations)), Type: "lost", Text: text.String(),
+			Message: fmt.Sprintf("%s of %s requests lost", figures.Thousands(lost), figures.Thousands(l.Operations)), Type: "lost", Text: text.String(),
 		}
 	}
 	return c
@@ -118,7 +120,7 @@ func (r Report) upgradeCase(u Upgrade) junitCase {
 		c.Failure = &junitTrouble{Message: u.Error, Type: "upgrade"}
 	case u.Lost > 0 && r.countsLosses() && r.Verdict.Allowed == 0:
 		c.Failure = &junitTrouble{
-			Message: fmt.Sprintf("%s requests lost from its trigger until the next", thousands(u.Lost)), Type: "lost",
+			Message: fmt.Sprintf("%s requests lost from its trigger until the next", figures.Thousands(u.Lost)), Type: "lost",
 		}
 	}
 	return c

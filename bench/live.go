@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/seed-e3b9a99f/baton/bench/internal/figures"
 )
 
 // Live shows a run while it goes. Its methods are made to be Plan.Progress and Plan.Upgraded.
@@ -74,8 +76,8 @@ func (l *Live) draw(first string) {
 
 func (p Progress) line() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%4.0fs %7s op/s  lost %s  p99 %s ms", p.Elapsed.Seconds(), thousands(int64(p.PerSecond+0.5)),
-		thousands(p.Lost), milliseconds(ms(p.P99)))
+	fmt.Fprintf(&b, "%4.0fs %7s op/s  lost %s  p99 %s ms", p.Elapsed.Seconds(), figures.Thousands(int64(p.PerSecond+0.5)),
+		figures.Thousands(p.Lost), figures.Milliseconds(ms(p.P99)))
 	if p.Upgrades > 0 {
 		fmt.Fprintf(&b, "  upgrades %d/%d", p.Upgraded, p.Upgrades)
 	}
@@ -88,7 +90,7 @@ func (p Progress) line() string {
 func (p Progress) block() string {
 	rows := [][]string{{"lane", "requests", "lost", "p99 ms", ""}}
 	for _, l := range p.Lanes {
-		rows = append(rows, []string{l.Name, thousands(l.Operations), thousands(l.Lost), milliseconds(ms(l.P99)), ""})
+		rows = append(rows, []string{l.Name, figures.Thousands(l.Operations), figures.Thousands(l.Lost), figures.Milliseconds(ms(l.P99)), ""})
 	}
 	var b strings.Builder
 	b.WriteString(p.line() + "\n")
@@ -108,9 +110,9 @@ func (u Upgrade) line() string {
 	if u.ToGeneration != "" {
 		fmt.Fprintf(&b, "generation %s ", u.ToGeneration)
 	}
-	fmt.Fprintf(&b, "serving after %s ms", milliseconds(u.Serving))
+	fmt.Fprintf(&b, "serving after %s ms", figures.Milliseconds(u.Serving))
 	if u.ToPID != 0 {
-		fmt.Fprintf(&b, ", pid %d after %s ms", u.ToPID, milliseconds(u.PIDFile))
+		fmt.Fprintf(&b, ", pid %d after %s ms", u.ToPID, figures.Milliseconds(u.PIDFile))
 	}
 	return b.String()
 }

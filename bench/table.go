@@ -1,11 +1,12 @@
 package bench
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/seed-e3b9a99f/baton/bench/internal/figures"
 )
 
 // tableWidth is how many columns a table takes at the most.
@@ -25,7 +26,7 @@ func WriteTable(w io.Writer, r Report) error {
 	}
 	any := slices.ContainsFunc[[]LaneReport]
 	count := func(head string, of func(LaneReport) int64) column {
-		return column{head, func(l LaneReport) string { return thousands(of(l)) }}
+		return column{head, func(l LaneReport) string { return figures.Thousands(of(l)) }}
 	}
 	sometimes := func(head string, of func(LaneReport) int64) {
 		add(any(r.Lanes, func(l LaneReport) bool { return of(l) > 0 }), count(head, of))
@@ -46,7 +47,7 @@ func WriteTable(w io.Writer, r Report) error {
 	from := len(columns)
 	add(len(r.Upgrades) > 0, upgrading...)
 	add(any(r.Lanes, func(l LaneReport) bool { return l.Stall >= longStall }),
-		column{"stall", func(l LaneReport) string { return milliseconds(l.Stall) }})
+		column{"stall", func(l LaneReport) string { return figures.Milliseconds(l.Stall) }})
 
 	rows := cells(columns, r.Lanes)
 	if width(rows) <= tableWidth || len(r.Upgrades) == 0 {
@@ -194,34 +195,22 @@ func (l LaneReport) handshakes(n int64) string {
 	if l.HandshakesFull+l.HandshakesResumed == 0 {
 		return "-"
 	}
-	return thousands(n)
+	return figures.Thousands(n)
 }
 
 func (l Latency) cells() []string {
 	if l.Count == 0 {
 		return []string{"-", "-", "-", "-"}
 	}
-	return []string{milliseconds(l.P50), milliseconds(l.P99), milliseconds(l.P999), milliseconds(l.Max)}
-}
-
-// milliseconds writes about three digits, which is what the histograms hold.
-func milliseconds(ms float64) string {
-	switch {
-	case ms < 10:
-		return fmt.Sprintf("%.2f", ms)
-	case ms < 100:
-		return fmt.Sprintf("%.1f", ms)
-	default:
-		return thousands(int64(ms + 0.5))
-	}
+	return []string{figures.Milliseconds(l.P50), figures.Milliseconds(l.P99), figures.Milliseconds(l.P999), figures.Milliseconds(l.Max)}
 }
 
 func (l LaneReport) trouble() (parts []string) {
 	for _, f := range l.Failures {
-		parts = append(parts, thousands(f.Count)+" "+f.String())
+		parts = append(parts, figures.Thousands(f.Count)+" "+f.String())
 	}
 	if l.Late > 0 {
-		parts = append(parts, thousands(l.Late)+" begun late by the client")
+		parts = append(parts, figures.Thousands(l.Late)+" begun late by the client")
 	}
 	return parts
 }

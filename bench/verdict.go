@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed-e3b9a99f/baton/bench/internal/figures"
 )
 
 // judge says what a report comes to under the plan.
@@ -40,13 +42,13 @@ func (p Plan) spoils(r Report, spoilt, requests int64) string {
 	case float64(spoilt) > p.MaxLate*float64(requests):
 		return fmt.Sprintf("the client could not keep its schedule (%s of %s requests late by more than %v or never sent, "+
 			"at most %s allowed; lower --rate or free the CPU)",
-			thousands(spoilt), thousands(requests), p.LateAfter, percent(p.MaxLate))
+			figures.Thousands(spoilt), figures.Thousands(requests), p.LateAfter, percent(p.MaxLate))
 	case r.ClientWait > ms(p.LateAfter/5):
 		return fmt.Sprintf("the client is short of CPU (it waits up to %s ms for it at every step, at most %s ms allowed; "+
-			"lower --rate or free the CPU)", milliseconds(r.ClientWait), milliseconds(ms(p.LateAfter/5)))
+			"lower --rate or free the CPU)", figures.Milliseconds(r.ClientWait), figures.Milliseconds(ms(p.LateAfter/5)))
 	case r.Lag.P99 > ms(p.maxLag()):
 		return fmt.Sprintf("the client fell behind its schedule (99 of 100 requests within %s ms, %s ms asked; lower "+
-			"--rate or free the CPU)", milliseconds(r.Lag.P99), milliseconds(ms(p.maxLag())))
+			"--rate or free the CPU)", figures.Milliseconds(r.Lag.P99), figures.Milliseconds(ms(p.maxLag())))
 	default:
 		return ""
 	}
@@ -86,12 +88,12 @@ func (p Plan) line(v Verdict, r Report, spoils string) string {
 	default:
 		b.WriteString("FAIL: ")
 	}
-	fmt.Fprintf(&b, "%s of %s requests lost", thousands(v.Lost), thousands(v.Requests))
+	fmt.Fprintf(&b, "%s of %s requests lost", figures.Thousands(v.Lost), figures.Thousands(v.Requests))
 	if len(r.Upgrades) > 0 || r.Interrupted && p.Upgrades != nil {
 		fmt.Fprintf(&b, " across %s", plural(len(r.Upgrades), "upgrade"))
 	}
 	if v.MaxLost > 0 {
-		fmt.Fprintf(&b, " (up to %s allowed)", thousands(v.MaxLost))
+		fmt.Fprintf(&b, " (up to %s allowed)", figures.Thousands(v.MaxLost))
 	}
 	for _, clause := range slices.Concat(lostClauses(r), failedClauses(r), servingClauses(r), allowedClauses(r)) {
 		b.WriteString("; " + clause)
@@ -103,7 +105,7 @@ func lostClauses(r Report) []string {
 	var lanes []string
 	for _, l := range r.Lanes {
 		if n := l.Lost - l.Allowed; n > 0 {
-			lanes = append(lanes, thousands(n)+" "+l.Name)
+			lanes = append(lanes, figures.Thousands(n)+" "+l.Name)
 		}
 	}
 	if lanes == nil {
@@ -140,7 +142,7 @@ func servingClauses(r Report) []string {
 	if times == nil {
 		return nil
 	}
-	first, last := milliseconds(slices.Min(times)), milliseconds(slices.Max(times))
+	first, last := figures.Milliseconds(slices.Min(times)), figures.Milliseconds(slices.Max(times))
 	if first == last {
 		return []string{fmt.Sprintf("new generation serving after %s ms", first)}
 	}
@@ -151,7 +153,7 @@ func allowedClauses(r Report) (clauses []string) {
 	for _, l := range r.Lanes {
 		if l.Allowed > 0 {
 			clauses = append(clauses, fmt.Sprintf("%s: %s of %s connections ended, %s",
-				l.Name, thousands(l.Allowed), thousands(l.Opened), l.AllowedBecause))
+				l.Name, figures.Thousands(l.Allowed), figures.Thousands(l.Opened), l.AllowedBecause))
 		}
 	}
 	return clauses
@@ -166,13 +168,4 @@ func plural(n int, word string) string {
 		return "1 " + word
 	}
 	return strconv.Itoa(n) + " " + word + "s"
-}
-
-// thousands writes n with commas.
-func thousands(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

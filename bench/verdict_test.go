@@ -75,14 +75,6 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-func TestThousands(t *testing.T) {
-	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 123456: "123,456", 1234567: "1,234,567", -1000: "-1,000", -100: "-100"} {
-		if got := thousands(n); got != want {
-			t.Errorf("%d is %s, want %s", n, got, want)
-		}
-	}
-}
-
 // Allowances are for a lane and its classes, and for nothing else.
 func TestAllowance(t *testing.T) {
 	l := &laneRun{Lane: fake{name: "tcp long"}, recorder: testRecorder(1, time.Second)}

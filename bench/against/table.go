@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/seed-e3b9a99f/baton/bench"
+	"github.com/seed-e3b9a99f/baton/bench/internal/figures"
 )
 
 // columns are the lanes that have one in the table.
@@ -91,11 +91,11 @@ func (o Outcome) row() []string {
 	if r.Verdict.Void {
 		name += " (void)"
 	}
-	row := []string{name, fmt.Sprintf("%d/%d", worked, len(r.Upgrades)), thousands(r.Verdict.Requests)}
+	row := []string{name, fmt.Sprintf("%d/%d", worked, len(r.Upgrades)), figures.Thousands(r.Verdict.Requests)}
 	for _, c := range columns {
 		cell := "-"
 		if i := slices.IndexFunc(r.Lanes, func(l bench.LaneReport) bool { return l.Name == c.lane }); i >= 0 {
-			cell = thousands(r.Lanes[i].Lost)
+			cell = figures.Thousands(r.Lanes[i].Lost)
 		}
 		row = append(row, cell)
 	}
@@ -106,7 +106,7 @@ func (o Outcome) row() []string {
 		longest = max(longest, l.Steady.Max, l.Upgrading.Max)
 	}
 	again, full := reconnects(r)
-	return append(row, thousands(again), thousands(full),
+	return append(row, figures.Thousands(again), figures.Thousands(full),
 		milliseconds(steady), milliseconds(upgrading), milliseconds(longest), fmt.Sprintf("%d→%d", o.Processes, o.Most))
 }
 
@@ -142,7 +142,7 @@ func remarks(outcomes []Outcome) (notes []string) {
 		}
 		if o.Report.Verdict.Void {
 			note("void: the client was late or could not send %s times, and waited up to %s ms for a CPU",
-				thousands(clientsOwn(*o.Report)), milliseconds(o.Report.ClientWait))
+				figures.Thousands(clientsOwn(*o.Report)), milliseconds(o.Report.ClientWait))
 		}
 		if o.Report.Interrupted {
 			note("interrupted")
@@ -166,25 +166,10 @@ func clientsOwn(r bench.Report) (n int64) {
 	return n
 }
 
-// thousands writes n with commas.
-func thousands(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
 // milliseconds writes about three digits, which is what the histograms hold.
 func milliseconds(ms float64) string {
-	switch {
-	case ms == 0:
+	if ms == 0 {
 		return "-"
-	case ms < 10:
-		return fmt.Sprintf("%.2f", ms)
-	case ms < 100:
-		return fmt.Sprintf("%.1f", ms)
-	default:
-		return thousands(int64(ms + 0.5))
 	}
+	return figures.Milliseconds(ms)
 }

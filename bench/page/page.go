@@ -18,6 +18,7 @@ import (
 	"math"
 
 	"github.com/seed-e3b9a99f/baton/bench"
+	"github.com/seed-e3b9a99f/baton/bench/internal/figures"
 )
 
 //go:embed page.html
@@ -36,8 +37,8 @@ var uplotJS string
 var uplotCSS string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"ms": milliseconds, "count": thousands, "seconds": func(s float64) string { return fmt.Sprintf("%.1f s", s) },
-	"rate": func(x float64) string { return fmt.Sprintf("%.1e", x) }, "mb": func(n int64) string { return fmt.Sprintf("%.0f MB", float64(n)/1e6) },
+	"ms": milliseconds, "count": figures.Thousands, "seconds": func(s float64) string { return fmt.Sprintf("%.1f s", s) },
+	"rate": func(x float64) string { return fmt.Sprintf("%.1e", x) },
 }).Parse(pageHTML))
 
 // Write writes the report as a page to w.
@@ -153,23 +154,9 @@ func bucketCounts(h bench.Histogram) ([]int64, error) {
 	return counts, nil
 }
 
-func milliseconds(x float64) string {
-	switch {
-	case x == 0:
+func milliseconds(ms float64) string {
+	if ms == 0 {
 		return "–"
-	case x < 10:
-		return fmt.Sprintf("%.2f", x)
-	case x < 100:
-		return fmt.Sprintf("%.1f", x)
-	default:
-		return thousands(int64(math.Round(x)))
 	}
-}
-
-func thousands(n int64) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
+	return figures.Milliseconds(ms)
 }
