@@ -63,10 +63,10 @@ func (p *Proxy) tryReload(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	p.adopt(r, before, ch)
-	if reflect.DeepEqual(ch.said, []string(nil)) && !reflect.DeepEqual(c.Log, before.config.Log) {
+	if c.Log != before.config.Log {
 		ch.say("log: changed")
 	}
-	if !reflect.DeepEqual(c.Maintenance, before.config.Maintenance) {
+	if c.Maintenance != before.config.Maintenance {
 		ch.say("maintenance: changed")
 	}
 	return ch.said, nil
