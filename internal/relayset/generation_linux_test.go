@@ -141,6 +141,8 @@ func newSet(t testing.TB, adopt func([]byte) (relay.Config, error)) (*generation
 	return g, s
 }
 
+// checkFDs fails t unless, at its end, the descriptors come down to as many as there are now. Another set of the test may
+// still be closing what moved to it, and it only ends later.
 func checkFDs(t testing.TB) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0") // Go's poller keeps two descriptors from its first use on
@@ -150,8 +152,11 @@ func checkFDs(t testing.TB) {
 	ln.Close()
 	before := openFDs()
 	t.Cleanup(func() {
-		if after := openFDs(); after > before {
-			t.Errorf("%d descriptors open, %d before", after, before)
+		for deadline := time.Now().Add(patience); openFDs() > before; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Errorf("%d descriptors open, %d before", openFDs(), before)
+				return
+			}
 		}
 	})
 }
