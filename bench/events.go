@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/seed-e3b9a99f/baton/bench/internal/figures"
 )
 
 // Kind is what an event does to the server. The strings are part of the JSON schema.
@@ -62,38 +60,6 @@ type Event struct {
 	Usage *ProcessUsage `json:"usage,omitempty"`
 }
 
-// String says for people what Upgrade does not.
-func (e Event) String() string {
-	var parts []string
-	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
-	switch {
-	case e.Fault != "" && e.FaultEnded > 0:
-		add("bad binary (%s) started after %s ms and ended after %s ms", e.Fault, figures.Milliseconds(e.FaultStarted), figures.Milliseconds(e.FaultEnded))
-	case e.Fault != "":
-		add("bad binary (%s)", e.Fault)
-	case e.Kind == KindRotate && e.Effective > 0:
-		add("new certificate served after %s ms", figures.Milliseconds(e.Effective))
-	case e.Kind == KindReload && e.Effective > 0:
-		add("reload triggered within %s ms", figures.Milliseconds(e.Effective))
-	case e.Binary != "":
-		add("to %s", e.Binary)
-	}
-	switch {
-	case e.OldGone > 0:
-		add("old process gone after %s ms", figures.Milliseconds(e.OldGone))
-	case e.OldAlive:
-		add("old process still alive at the end")
-	}
-	if u := e.Usage; u != nil {
-		add("up to %d processes", u.ProcessesPeak)
-		if peak := u.MemoryPeak(); peak > 0 {
-			add("memory peak %.1fx", peak)
-		}
-		add("%.2f s CPU", u.CPU)
-	}
-	return strings.Join(parts, ", ")
-}
-
 // validateEvents checks what the mix of events needs.
 func (u Upgrades) validateEvents() error {
 	has := func(k Kind) bool { return slices.Contains(u.Kinds, k) }
@@ -127,6 +93,11 @@ func (u Upgrades) validateEvents() error {
 		return u.Rotation.validate()
 	}
 	return nil
+}
+
+// mixed reports whether there are other events than upgrades.
+func (u Upgrades) mixed() bool {
+	return slices.ContainsFunc(u.Kinds, func(k Kind) bool { return k != KindUpgrade })
 }
 
 // plan says what event n is, from 1. The kinds take turns, and so do the faults among the upgrades.

@@ -135,7 +135,7 @@ func TestReloadsAmongUpgrades(t *testing.T) {
 	if err := d.finished[3].Error; err != "the config is bad" {
 		t.Error(err)
 	}
-	if text := d.events()[1].String(); !strings.Contains(text, "reload triggered within") {
+	if text := d.events()[1].String(); !strings.Contains(text, "triggered within") {
 		t.Error(text)
 	}
 }

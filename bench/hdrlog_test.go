@@ -51,7 +51,7 @@ func outputReport() Report {
 	r := Report{
 		Version: SchemaVersion, Runs: 1, Started: agreed, Duration: 5, Step: 1, Plan: "https keep-alive, tcp new, each at 400 op/s",
 		Lanes:    []LaneReport{good, bad},
-		Upgrades: []Upgrade{{Number: 1, At: 1, Serving: 12.5, Lost: 3}, {Number: 2, At: 3, Serving: 15}, {Number: 3, At: 4, Error: "it died"}},
+		Upgrades: []Upgrade{{Number: 1, At: 1, Serving: 12.5, Lost: 3}, {Number: 2, At: 3, Event: &Event{Number: 2, Kind: KindRotate, Effective: 15}}, {Number: 3, At: 4, Error: "it died"}},
 	}
 	r.Verdict = Plan{}.withDefaults().judge(r)
 	return r

@@ -31,6 +31,7 @@ type junitCase struct {
 	Time    string        `xml:"time,attr"`
 	Failure *junitTrouble `xml:"failure"`
 	Error   *junitTrouble `xml:"error"`
+	Output  string        `xml:"system-out,omitempty"`
 }
 
 type junitTrouble struct {
@@ -40,9 +41,9 @@ type junitTrouble struct {
 }
 
 // WriteJUnit writes the report as JUnit XML, as CI systems show it: a test case for the run, for each lane, and for
-// each upgrade. The run's is an error if the run is void or was interrupted, and fails for each of the given lines,
-// which are what Conditions.Met returns. A lane's fails if requests were lost that the verdict counts; an upgrade's if
-// the upgrade failed, or if requests were lost from its trigger until the next.
+// each upgrade or other event. The run's is an error if the run is void or was interrupted, and fails for each of the given lines,
+// which are what Conditions.Met returns. A lane's fails if requests were lost that the verdict counts; an event's if it
+// failed, or if requests were lost from its trigger until the next. An event's time is Upgrade.InEffect.
 func WriteJUnit(w io.Writer, r Report, failed []string) error {
 	seconds := fmt.Sprintf("%.3f", r.Duration)
 	suite := junitSuite{
@@ -53,7 +54,7 @@ func WriteJUnit(w io.Writer, r Report, failed []string) error {
 		suite.add(r.laneCase(l, seconds))
 	}
 	for _, u := range r.Upgrades {
-		suite.add(r.upgradeCase(u))
+		suite.add(r.eventCase(u))
 	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
@@ -112,12 +113,17 @@ func (r Report) laneCase(l LaneReport, time string) junitCase {
 	return c
 }
 
-// upgradeCase leaves losses to the lanes if some are allowed, since an upgrade's count does not tell them apart.
-func (r Report) upgradeCase(u Upgrade) junitCase {
-	c := junitCase{Class: "baton bench.upgrade", Name: fmt.Sprintf("upgrade %d", u.Number), Time: fmt.Sprintf("%.3f", u.Serving/1000)}
+// eventCase leaves losses to the lanes if some are allowed, since an event's count does not tell them apart.
+func (r Report) eventCase(u Upgrade) junitCase {
+	c := junitCase{
+		Class: "baton bench.event", Name: fmt.Sprintf("%s %d", u.What(), u.Number), Time: fmt.Sprintf("%.3f", u.InEffect()/1000),
+	}
+	if u.Event != nil {
+		c.Output = u.Event.String()
+	}
 	switch {
 	case u.Error != "":
-		c.Failure = &junitTrouble{Message: u.Error, Type: "upgrade"}
+		c.Failure = &junitTrouble{Message: u.Error, Type: "event"}
 	case u.Lost > 0 && r.countsLosses() && r.Verdict.Allowed == 0:
 		c.Failure = &junitTrouble{
 			Message: fmt.Sprintf("%s requests lost from its trigger until the next", figures.Thousands(u.Lost)), Type: "lost",

@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,14 +16,16 @@ type Live struct {
 	mu     sync.Mutex
 	w      io.Writer
 	redraw bool
-	drawn  int // lines on the terminal that the next drawing replaces
+	size   func() (columns, lines int) // of the terminal; 0, 0 if it does not say
+	drawn  int                         // lines on the terminal that the next drawing replaces
 	last   Progress
 }
 
 // NewLive returns a Live that writes to w: one line a second, or, if w is a terminal, a block that it draws again in
-// place.
+// place. Lanes that lost nothing share a line where the terminal is too low for all.
 func NewLive(w io.Writer) *Live {
-	return &Live{w: w, redraw: isTerminal(w)}
+	columns, _ := terminalSize(w)
+	return &Live{w: w, redraw: columns > 0, size: func() (int, int) { return terminalSize(w) }}
 }
 
 // Progress shows how the run goes.
@@ -67,7 +70,7 @@ func (l *Live) draw(first string) {
 	b.WriteString("\x1b[J" + first) // clear to the end of the screen
 	l.drawn = 0
 	if l.last.Elapsed > 0 {
-		block := l.last.block()
+		block := l.last.block(l.size())
 		l.drawn = strings.Count(block, "\n")
 		b.WriteString(block)
 	}
@@ -79,7 +82,11 @@ func (p Progress) line() string {
 	fmt.Fprintf(&b, "%4.0fs %7s op/s  lost %s  p99 %s ms", p.Elapsed.Seconds(), figures.Thousands(int64(p.PerSecond+0.5)),
 		figures.Thousands(p.Lost), figures.Milliseconds(ms(p.P99)))
 	if p.Upgrades > 0 {
-		fmt.Fprintf(&b, "  upgrades %d/%d", p.Upgraded, p.Upgrades)
+		what := "upgrades"
+		if p.Mixed {
+			what = "events"
+		}
+		fmt.Fprintf(&b, "  %s %d/%d", what, p.Upgraded, p.Upgrades)
 	}
 	if p.Generation != "" {
 		fmt.Fprintf(&b, "  generation %s", p.Generation)
@@ -87,26 +94,77 @@ func (p Progress) line() string {
 	return b.String()
 }
 
-func (p Progress) block() string {
+// block is what stands on a terminal of this size. A line that wrapped, or a block that scrolled, could not be drawn over.
+func (p Progress) block(columns, lines int) string {
 	rows := [][]string{{"lane", "requests", "lost", "p99 ms", ""}}
-	for _, l := range p.Lanes {
-		rows = append(rows, []string{l.Name, figures.Thousands(l.Operations), figures.Thousands(l.Lost), figures.Milliseconds(ms(l.P99)), ""})
+	shown, rest := p.Lanes, []LaneProgress(nil)
+	if room := lines - 3; lines > 0 && len(shown) > room { // but for the first line, the heads, and the cursor's line
+		shown, rest = notable(shown, max(room-1, 0))
+	}
+	for _, l := range shown {
+		rows = append(rows, l.cells(l.Name))
+	}
+	if len(rest) > 0 {
+		var all LaneProgress
+		for _, l := range rest {
+			all.Operations += l.Operations
+			all.Lost += l.Lost
+			all.P99 = max(all.P99, l.P99)
+		}
+		rows = append(rows, all.cells(fmt.Sprintf("%d more", len(rest))))
 	}
 	var b strings.Builder
-	b.WriteString(p.line() + "\n")
 	writeColumns(&b, rows)
+	all := slices.Insert(strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n"), 0, p.line())
+	b.Reset()
+	for _, line := range all {
+		if columns > 0 && len(line) >= columns {
+			line = line[:columns-1]
+		}
+		b.WriteString(line + "\n")
+	}
 	return b.String()
+}
+
+func (l LaneProgress) cells(name string) []string {
+	return []string{name, figures.Thousands(l.Operations), figures.Thousands(l.Lost), figures.Milliseconds(ms(l.P99)), ""}
+}
+
+// notable picks n lanes, those with losses before the others, and leaves both parts in order.
+func notable(lanes []LaneProgress, n int) (picked, rest []LaneProgress) {
+	losing := 0
+	for _, l := range lanes {
+		if l.Lost > 0 {
+			losing++
+		}
+	}
+	losing = min(losing, n)
+	others := n - losing
+	for _, l := range lanes {
+		left := &others
+		if l.Lost > 0 {
+			left = &losing
+		}
+		if *left == 0 {
+			rest = append(rest, l)
+			continue
+		}
+		*left--
+		picked = append(picked, l)
+	}
+	return picked, rest
 }
 
 func (u Upgrade) line() string {
 	if u.Error != "" {
-		return fmt.Sprintf("      upgrade %d failed: %s", u.Number, u.Error)
-	}
-	if e := u.Event; e != nil && u.Serving == 0 {
-		return fmt.Sprintf("      event %d: %s", u.Number, e)
+		return fmt.Sprintf("      %s %d failed: %s", u.What(), u.Number, u.Error)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "      upgrade %d: ", u.Number)
+	fmt.Fprintf(&b, "      %s %d: ", u.What(), u.Number)
+	if e := u.Event; e != nil && u.Serving == 0 {
+		b.WriteString(e.String())
+		return b.String()
+	}
 	if u.ToGeneration != "" {
 		fmt.Fprintf(&b, "generation %s ", u.ToGeneration)
 	}
@@ -128,5 +186,13 @@ func (p Plan) Header() string {
 	if p.Upgrades == nil {
 		return fmt.Sprintf("%s; %v without upgrades", text, p.Duration)
 	}
-	return fmt.Sprintf("%s; %s, %v apart", text, plural(p.Upgrades.Count, "upgrade"), p.Upgrades.Interval.Round(time.Millisecond))
+	what := plural(p.Upgrades.Count, "upgrade")
+	if p.Upgrades.mixed() {
+		what = plural(p.Upgrades.Count, "event")
+		for i, k := range p.Upgrades.Kinds {
+			what += []string{" (", ", "}[min(i, 1)] + string(k)
+		}
+		what += ")"
+	}
+	return fmt.Sprintf("%s; %s, %v apart", text, what, p.Upgrades.Interval.Round(time.Millisecond))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 )
 
@@ -27,6 +28,11 @@ func Merge(reports ...Report) (Report, error) {
 	for i, r := range reports {
 		if err := reports[0].belongs(r); err != nil {
 			return Report{}, fmt.Errorf("merge reports 1 and %d: %w", i+1, err)
+		}
+		for j, other := range reports[:i] {
+			if r.ClientWait > 0 && reflect.DeepEqual(r, other) { // two runs do not wait quite the same
+				return Report{}, fmt.Errorf("merge reports %d and %d: they are the same; give each run once", j+1, i+1)
+			}
 		}
 		switch {
 		case len(r.Upgrades) == 0:

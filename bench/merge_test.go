@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,8 +47,12 @@ func drawReport(t *rapid.T, upgraded bool) Report {
 		}
 		l.recorder.shard(0).record(o)
 	}
-	return r.summary(false)
+	report := r.summary(false)
+	report.ClientWait = float64(drawn.Add(1)) / 1e6 // no two runs wait quite the same
+	return report
 }
+
+var drawn atomic.Int64
 
 func mustMerge(t interface{ Fatal(...any) }, reports ...Report) Report {
 	sum, err := Merge(reports...)
@@ -177,6 +182,10 @@ func TestMergeRefuses(t *testing.T) {
 	}
 	driver := one(func(r *Report) { r.Upgrades = []Upgrade{{Number: 1}} })
 	if _, err := Merge(good, driver, good, driver); err == nil || !strings.Contains(err.Error(), "reports 2 and 4: both upgraded") {
+		t.Error(err)
+	}
+	measured := one(func(r *Report) { r.ClientWait = 0.25 })
+	if _, err := Merge(measured, good, measured); err == nil || !strings.Contains(err.Error(), "reports 1 and 3: they are the same") {
 		t.Error(err)
 	}
 	if _, err := Merge(); err == nil {

@@ -62,8 +62,9 @@ type Progress struct {
 	Lost       int64
 	P99        time.Duration // of the last second
 	Generation string        // who answers on the newest connection, or ""
-	Upgraded   int           // upgrades that are over
+	Upgraded   int           // upgrades that are over, and other events
 	Upgrades   int           // that there will be
+	Mixed      bool          // there are other events among them
 	Lanes      []LaneProgress
 }
 

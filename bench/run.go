@@ -148,8 +148,8 @@ func (r *run) work(ctx context.Context, fail context.CancelCauseFunc) {
 	r.self.begin()
 	r.kernel[0] = kernelNow()
 	r.started = time.Now()
-	if !r.StartAt.IsZero() { // the same for all who agreed on it, and with a monotonic reading
-		r.started = r.started.Add(r.StartAt.Sub(r.started))
+	if !r.StartAt.IsZero() { // the same for all who agreed on it, by the wall clock, and with a monotonic reading
+		r.started = r.started.Add(r.StartAt.Round(0).Sub(r.started))
 	}
 	for i, l := range r.lanes {
 		// The lanes' schedules are shifted against each other, so that the bench makes no bursts of its own.
@@ -231,7 +231,7 @@ func (r *run) tick(ctx context.Context, stop <-chan struct{}) {
 		now := time.Now()
 		p := Progress{Elapsed: now.Sub(r.started), Generation: r.seen.now(), Upgraded: int(r.over.Load())}
 		if r.Upgrades != nil {
-			p.Upgrades = r.Upgrades.Count
+			p.Upgrades, p.Mixed = r.Upgrades.Count, r.Upgrades.mixed()
 		}
 		all.Reset()
 		for _, l := range r.lanes {

@@ -4,4 +4,4 @@ package bench
 
 import "io"
 
-func isTerminal(io.Writer) bool { return false }
+func terminalSize(io.Writer) (columns, lines int) { return 0, 0 }

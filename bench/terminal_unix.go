@@ -9,20 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isTerminal reports whether what is written to w can be drawn over.
-func isTerminal(w io.Writer) bool {
+// terminalSize returns the size of the terminal that w is, or 0, 0 if what is written to w cannot be drawn over.
+func terminalSize(w io.Writer) (columns, lines int) {
 	f, ok := w.(*os.File)
 	if !ok || os.Getenv("TERM") == "dumb" {
-		return false
+		return 0, 0
 	}
 	raw, err := f.SyscallConn()
 	if err != nil {
-		return false
+		return 0, 0
 	}
-	sized := false
 	raw.Control(func(fd uintptr) {
-		size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ)
-		sized = err == nil && size.Col > 0
+		if size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ); err == nil {
+			columns, lines = int(size.Col), int(size.Row)
+		}
 	})
-	return sized
+	return columns, lines
 }

@@ -90,7 +90,7 @@ func (p Plan) line(v Verdict, r Report, spoils string) string {
 	}
 	fmt.Fprintf(&b, "%s of %s requests lost", figures.Thousands(v.Lost), figures.Thousands(v.Requests))
 	if len(r.Upgrades) > 0 || r.Interrupted && p.Upgrades != nil {
-		fmt.Fprintf(&b, " across %s", plural(len(r.Upgrades), "upgrade"))
+		fmt.Fprintf(&b, " across %s", countEvents(r.Upgrades))
 	}
 	if v.MaxLost > 0 {
 		fmt.Fprintf(&b, " (up to %s allowed)", figures.Thousands(v.MaxLost))
@@ -114,7 +114,7 @@ func lostClauses(r Report) []string {
 	return []string{strings.Join(lanes, ", ")}
 }
 
-// failedClauses names the first upgrade that failed, since the others mostly follow from it.
+// failedClauses names the first event that failed, since the others mostly follow from it.
 func failedClauses(r Report) []string {
 	var failed []Upgrade
 	for _, u := range r.Upgrades {
@@ -125,7 +125,7 @@ func failedClauses(r Report) []string {
 	if failed == nil {
 		return nil
 	}
-	text := fmt.Sprintf("upgrade %d failed: %s", failed[0].Number, failed[0].Error)
+	text := fmt.Sprintf("%s %d failed: %s", failed[0].What(), failed[0].Number, failed[0].Error)
 	if more := len(failed) - 1; more > 0 {
 		text += fmt.Sprintf(" (and %d more)", more)
 	}

@@ -16,6 +16,11 @@ func TestVerdict(t *testing.T) {
 	}
 	good := []Upgrade{{Number: 1, Serving: 98.4}, {Number: 2, Serving: 12.6}}
 	bad := []Upgrade{{Number: 1, Serving: 10}, {Number: 2, Error: "it died"}, {Number: 3, Error: "it died"}}
+	mixed := []Upgrade{
+		{Number: 1, Serving: 5, Event: &Event{Kind: KindUpgrade}}, {Number: 2, Event: &Event{Kind: KindUpgrade, Fault: FaultExit}},
+		{Number: 3, Error: "not served", Event: &Event{Kind: KindRotate}}, {Number: 4, Event: &Event{Kind: KindReload, Effective: 7}},
+		{Number: 5, Event: &Event{Kind: KindUpgrade, Fault: FaultHang}},
+	}
 	for _, c := range []struct {
 		name   string
 		plan   Plan
@@ -35,6 +40,9 @@ func TestVerdict(t *testing.T) {
 		{"failed upgrades", Plan{}, Report{Lanes: []LaneReport{lane(1000, 0, 0, 0, 0)}, Upgrades: bad}, false,
 			"FAIL: 0 of 1,000 requests lost across 3 upgrades; upgrade 2 failed: it died (and 1 more); " +
 				"new generation serving after 10.0 ms"},
+		{"other events", Plan{}, Report{Lanes: []LaneReport{lane(1000, 0, 0, 0, 0)}, Upgrades: mixed}, false,
+			"FAIL: 0 of 1,000 requests lost across 1 upgrade, 2 bad upgrades, 1 rotation, 1 reload; rotation 3 failed: not served; " +
+				"new generation serving after 5.00 ms"},
 		{"late", Plan{}, Report{Lanes: []LaneReport{lane(1000, 0, 0, 7, 4)}}, false,
 			"VOID: the client could not keep its schedule (11 of 1,000 requests late by more than 100ms or never sent, " +
 				"at most 1 % allowed; lower --rate or free the CPU): 0 of 1,000 requests lost"},

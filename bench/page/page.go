@@ -4,8 +4,8 @@
 //	...
 //	err = page.Write(file, report)
 //
-// The page has the verdict, the lanes, latency and losses over time with the upgrades marked, a histogram for each lane,
-// the upgrades, the losses one by one, and how it was measured. It works offline, in light and dark, and every chart has
+// The page has the verdict, the lanes, latency and losses over time with the events marked, a histogram for each lane,
+// the upgrades and other events, the losses one by one, and how it was measured. It works offline, in light and dark, and every chart has
 // its numbers in a table beside it. The charts are drawn by uPlot (MIT, in the folder uplot).
 package page
 
@@ -16,6 +16,8 @@ import (
 	"html/template"
 	"io"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/seed-e3b9a99f/baton/bench"
 	"github.com/seed-e3b9a99f/baton/bench/internal/figures"
@@ -53,7 +55,7 @@ func Write(w io.Writer, r bench.Report) error {
 	}
 	err = page.Execute(w, map[string]any{
 		"Report": r, "Data": template.JS(encoded), "CSS": template.CSS(uplotCSS + pageCSS),
-		"UPlot": template.JS(uplotJS), "Script": template.JS(pageJS), "Lanes": data.Lanes,
+		"UPlot": template.JS(uplotJS), "Script": template.JS(pageJS), "Lanes": data.Lanes, "Events": kinds(r.Upgrades),
 	})
 	if err != nil {
 		return fmt.Errorf("page: %w", err)
@@ -65,16 +67,36 @@ func Write(w io.Writer, r bench.Report) error {
 type charts struct {
 	Step     float64  `json:"step"`
 	Duration float64  `json:"duration"`
-	Upgrades []marker `json:"upgrades"`
+	Events   []marker `json:"events"`
 	Lanes    []lane   `json:"lanes"`
 }
 
-// marker is an upgrade on the time axis.
+// marker is an event on the time axis. Class ends the name of the CSS variable with its colour.
 type marker struct {
-	Number int     `json:"number"`
-	From   float64 `json:"from"`
-	Until  float64 `json:"until"`
-	Failed bool    `json:"failed"`
+	From  float64 `json:"from"`
+	Until float64 `json:"until"`
+	Class string  `json:"class"`
+}
+
+// kind is a kind of event in the key of the charts.
+type kind struct{ Class, Name string }
+
+func kindOf(u bench.Upgrade) kind {
+	if u.Error != "" {
+		return kind{"failed", "those that failed"}
+	}
+	class, _, _ := strings.Cut(u.What(), " ")
+	return kind{class, u.What() + "s"}
+}
+
+// kinds are those that there are.
+func kinds(events []bench.Upgrade) (all []kind) {
+	for _, u := range events {
+		if k := kindOf(u); !slices.Contains(all, k) {
+			all = append(all, k)
+		}
+	}
+	return all
 }
 
 // lane is a lane's charts. Index names its elements.
@@ -103,13 +125,13 @@ func (v value) MarshalJSON() ([]byte, error) {
 }
 
 func chartData(r bench.Report) (charts, error) {
-	c := charts{Step: r.Step, Duration: r.Duration, Upgrades: []marker{}, Lanes: []lane{}}
+	c := charts{Step: r.Step, Duration: r.Duration, Events: []marker{}, Lanes: []lane{}}
 	for _, u := range r.Upgrades {
 		until := u.Until
 		if until == 0 {
 			until = r.Duration
 		}
-		c.Upgrades = append(c.Upgrades, marker{u.Number, u.At, until, u.Error != ""})
+		c.Events = append(c.Events, marker{u.At, until, kindOf(u).Class})
 	}
 	for i, l := range r.Lanes {
 		drawn := lane{Index: i, Name: l.Name, Bounds: bounds, Counts: make(map[string][]int64)}

@@ -12,15 +12,15 @@
 	const seconds = { label: 'second', value: (u, v) => v == null ? '' : v.toFixed(0) + ' s' };
 	const ms = (u, v) => v == null ? '–' : v.toPrecision(3) + ' ms';
 
-	// The upgrades, behind the lines.
+	// The events, behind the lines.
 	const bands = {
 		hooks: {
 			drawClear: u => {
 				const { ctx, bbox } = u;
 				ctx.save();
-				for (const up of bench.upgrades) {
-					const from = u.valToPos(up.from, 'x', true), until = u.valToPos(up.until, 'x', true);
-					ctx.fillStyle = css(up.failed ? '--badband' : '--band');
+				for (const event of bench.events) {
+					const from = u.valToPos(event.from, 'x', true), until = u.valToPos(event.until, 'x', true);
+					ctx.fillStyle = css('--band-' + event.class);
 					ctx.fillRect(from, bbox.top, Math.max(until - from, 2), bbox.height);
 				}
 				ctx.restore();
@@ -87,7 +87,7 @@
 			options: {
 				scales: { x: { time: false, distr: 3, log: 10 }, y: { range: (u, min, max) => [0, Math.max(max, 1) * 1.05] } },
 				axes: [axis('ms'), axis('% of requests', { size: 50 })],
-				series: [{ label: 'up to', value: ms }, bars('outside upgrades', 0), bars('within upgrades', 1)],
+				series: [{ label: 'up to', value: ms }, bars('otherwise', 0), bars('during events', 1)],
 			},
 			data: [lane.bounds.slice(from, to), share(steady), share(during)],
 		};

@@ -34,7 +34,7 @@ type benchCmd struct {
 	HTTPS string `name:"https" placeholder:"URL" group:"What to drive" help:"Drive HTTPS at host:port or a URL."`
 	TCP   string `name:"tcp" placeholder:"ADDR" group:"What to drive" help:"Drive a TCP echo at host:port."`
 
-	Lanes     []string `placeholder:"LANE" group:"What to drive" help:"The kinds of client; all for every one that the targets allow. See --list-lanes for their names and for the default."`
+	Lanes     []string `placeholder:"LANE" group:"What to drive" help:"The kinds of client; all for every one that the server can serve. See --list-lanes for their names and for the default."`
 	ListLanes bool     `group:"What to drive" help:"List the kinds of client, and end."`
 
 	Requests         requestFlags `embed:"" group:"What to ask"`
@@ -159,6 +159,9 @@ func (b *benchCmd) aim(at targets, sameBody bool) error {
 		}
 		target.GenerationHeader = http.CanonicalHeaderKey(b.GenerationHeader)
 		target.SameBody = sameBody
+		if b.demo() {
+			target.WebSocketPath = "/ws"
+		}
 		*t.target = &target
 	}
 	if at.tcp != "" {
@@ -257,6 +260,13 @@ func (b *benchCmd) driveDemo(ctx context.Context, complaints, people io.Writer) 
 }
 
 func (b *benchCmd) drive(ctx context.Context, people io.Writer) (bench.Report, error) {
+	if wantsAll(b.Lanes) {
+		lanes, err := possibleLanes(ctx, b.plan.Lanes, people)
+		if err != nil {
+			return bench.Report{}, err
+		}
+		b.plan.Lanes = lanes
+	}
 	fmt.Fprintln(people, b.plan.Header())
 	if !b.Verify && (b.demo() || b.HTTPS != "") {
 		fmt.Fprintln(people, "certificates are not verified")

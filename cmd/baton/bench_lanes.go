@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +15,7 @@ import (
 // allow.
 func chosenLanes(names []string, at bench.Targets) (lanes []bench.Lane, err error) {
 	there := map[bench.Needs]bool{bench.NeedsHTTP: at.HTTP != nil, bench.NeedsHTTPS: at.HTTPS != nil, bench.NeedsTCP: at.TCP != ""}
-	if len(names) == 0 || slices.Equal(names, []string{"all"}) {
-		all := len(names) > 0
+	if all := wantsAll(names); all || len(names) == 0 {
 		names = nil
 		for _, l := range bench.Lanes() {
 			if there[l.Needs] && (all || l.Default) {
@@ -33,6 +33,28 @@ func chosenLanes(names []string, at bench.Targets) (lanes []bench.Lane, err erro
 		lanes = append(lanes, lane)
 	}
 	return lanes, errors.Join(errs...)
+}
+
+func wantsAll(names []string) bool { return slices.Equal(names, []string{"all"}) }
+
+// possibleLanes leaves out those that the server does not serve, such as WebSockets, and says so. If it serves none of
+// them, the reason is another one.
+func possibleLanes(ctx context.Context, lanes []bench.Lane, people io.Writer) (possible []bench.Lane, err error) {
+	var why []error
+	for _, l := range lanes {
+		if _, err := l.Probe(ctx); err != nil {
+			why = append(why, err)
+			continue
+		}
+		possible = append(possible, l)
+	}
+	if len(possible) == 0 {
+		return nil, why[0]
+	}
+	for _, err := range why {
+		fmt.Fprintf(people, "left out: %v\n", err)
+	}
+	return possible, nil
 }
 
 func listLanes(w io.Writer) error {

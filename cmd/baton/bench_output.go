@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/seed-e3b9a99f/baton/bench"
@@ -37,12 +38,19 @@ func (f *outputFlags) validate(*benchCmd) error {
 type output struct {
 	flags  *outputFlags
 	people io.Writer
-	files  map[string]io.WriteCloser // by flag
+	files  map[string]reportFile // by flag
 }
 
-// open makes the files before the run, since it would be a pity to find out after it that they cannot be made.
+// reportFile keeps what it holds until there is a report to put in its place.
+type reportFile interface {
+	io.Writer
+	begin() error // before the first Write
+	Close() error
+}
+
+// open opens the files before the run, since it would be a pity to find out after it that they cannot be written.
 func (f *outputFlags) open(s streams) (*output, error) {
-	o := &output{flags: f, people: s.out, files: make(map[string]io.WriteCloser)}
+	o := &output{flags: f, people: s.out, files: make(map[string]reportFile)}
 	for flag, path := range map[string]string{
 		"json": f.JSON, "html": f.HTML, "hdr-log": f.HDRLog, "junit": f.JUnit, "benchmarks": f.Benchmarks,
 	} {
@@ -50,9 +58,9 @@ func (f *outputFlags) open(s streams) (*output, error) {
 		case path == "":
 		case path == "-" && flag == "json":
 			o.people = s.err
-			o.files[flag] = unclosed{s.out}
+			o.files[flag] = stream{s.out}
 		default:
-			file, err := os.Create(path)
+			file, err := openNamed(path)
 			if err != nil {
 				return nil, errors.Join(fmt.Errorf("--%s: %w", flag, err), o.close())
 			}
@@ -62,10 +70,43 @@ func (f *outputFlags) open(s streams) (*output, error) {
 	return o, nil
 }
 
-// unclosed is a stream that outlives the command.
-type unclosed struct{ io.Writer }
+// stream outlives the command.
+type stream struct{ io.Writer }
 
-func (unclosed) Close() error { return nil }
+func (stream) begin() error { return nil }
+func (stream) Close() error { return nil }
+
+// named is a file that goes away again if it was made for a report that then did not come.
+type named struct {
+	*os.File
+	forNothing bool
+}
+
+func openNamed(path string) (*named, error) {
+	_, err := os.Stat(path)
+	made := errors.Is(err, fs.ErrNotExist)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	return &named{f, made}, nil
+}
+
+func (n *named) begin() error {
+	n.forNothing = false
+	if info, err := n.Stat(); err != nil || !info.Mode().IsRegular() { // a pipe, or /dev/stderr
+		return err
+	}
+	return n.Truncate(0)
+}
+
+func (n *named) Close() error {
+	err := n.File.Close()
+	if n.forNothing {
+		err = errors.Join(err, os.Remove(n.Name()))
+	}
+	return err
+}
 
 func (o *output) close() (err error) {
 	for _, f := range o.files {
@@ -85,7 +126,7 @@ func (o *output) write(r bench.Report) error {
 		"benchmarks": func(w io.Writer) error { return bench.WriteBenchmarks(w, r) },
 	} {
 		if f := o.files[flag]; f != nil {
-			if err := write(f); err != nil {
+			if err := errors.Join(f.begin(), write(f)); err != nil {
 				return fmt.Errorf("--%s: %w", flag, err)
 			}
 		}
@@ -93,6 +134,12 @@ func (o *output) write(r bench.Report) error {
 	fmt.Fprintln(o.people)
 	if err := bench.WriteTable(o.people, r); err != nil {
 		return err
+	}
+	if len(r.Upgrades) > 0 {
+		fmt.Fprintln(o.people)
+		if err := bench.WriteEvents(o.people, r); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(o.people, "\n%s\n", r.Verdict.Line)
 	for _, line := range met {
