@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"context"
 	"net/http"
 	"time"
 )
@@ -12,34 +11,17 @@ import (
 func HalfOpen(target HTTP, hold time.Duration) Lane {
 	lane := newHTTPLane("half-open", http.MethodGet, target)
 	lane.once = true
-	return halfOpen{lane, newHold(hold)}
+	return &timed[*httpClient]{lane, newHold(hold), lane.client, halfOpen}
 }
 
-type halfOpen struct {
-	*httpLane
-	*hold
-}
-
-func (halfOpen) Persistent() bool { return false }
-
-func (l halfOpen) Client(ctx context.Context, id int) Client {
-	return &halfOpenClient{httpClient: l.client(ctx, id), waits: waits{hold: l.hold}}
-}
-
-type halfOpenClient struct {
-	*httpClient
-	waits
-}
-
-func (c *halfOpenClient) Do(seq int64, deadline time.Time) (r Result) {
-	c.begin()
+func halfOpen(c *httpClient, seq int64, deadline time.Time, wait func()) (r Result) {
 	on, err := c.dialer.connect(c.ctx, deadline)
 	if err != nil {
 		return r.over(err)
 	}
 	defer on.drop()
 	r.opened(on)
-	hello := &splitFirst{pollConn: on.wire, between: func() { c.wait(c.ctx, deadline) }}
+	hello := &splitFirst{pollConn: on.wire, between: wait}
 	if err := c.dialer.secure(on, hello); err != nil {
 		return r.over(err)
 	}
@@ -51,8 +33,6 @@ func (c *halfOpenClient) Do(seq int64, deadline time.Time) (r Result) {
 	}
 	return c.settle(&r, got)
 }
-
-func (c *halfOpenClient) Close() {}
 
 // splitFirst writes what is first written to it in two halves.
 type splitFirst struct {

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"context"
 	"net/http"
 	"time"
 )
@@ -12,27 +11,10 @@ import (
 func Halves(target HTTP, hold time.Duration) Lane {
 	lane := newHTTPLane("halves", http.MethodPost, target)
 	lane.once = true
-	return halves{lane, newHold(hold)}
+	return &timed[*httpClient]{lane, newHold(hold), lane.client, halves}
 }
 
-type halves struct {
-	*httpLane
-	*hold
-}
-
-func (halves) Persistent() bool { return false }
-
-func (l halves) Client(ctx context.Context, id int) Client {
-	return &halvesClient{httpClient: l.client(ctx, id), waits: waits{hold: l.hold}}
-}
-
-type halvesClient struct {
-	*httpClient
-	waits
-}
-
-func (c *halvesClient) Do(seq int64, deadline time.Time) (r Result) {
-	c.begin()
+func halves(c *httpClient, seq int64, deadline time.Time, wait func()) (r Result) {
 	on, err := c.dialer.dial(c.ctx, deadline)
 	if err != nil {
 		return r.over(err)
@@ -47,7 +29,7 @@ func (c *halvesClient) Do(seq int64, deadline time.Time) (r Result) {
 	first, err := on.Write(c.request[:half])
 	second := 0
 	if err == nil {
-		c.wait(c.ctx, deadline)
+		wait()
 		if c.beforeSend != nil {
 			c.beforeSend(on)
 		}
@@ -62,5 +44,3 @@ func (c *halvesClient) Do(seq int64, deadline time.Time) (r Result) {
 	}
 	return c.settle(&r, got)
 }
-
-func (c *halvesClient) Close() {}

@@ -12,34 +12,14 @@ import (
 // A server may close an idle HTTP connection. A client that sees it asks on a new one, and nothing is lost
 // (Result.Renewed). A close that crosses the second request is a loss.
 func Idle(target HTTP, hold time.Duration) Lane {
-	return idle{newHTTPLane("idle", http.MethodGet, target), newHold(hold)}
+	lane := newHTTPLane("idle", http.MethodGet, target)
+	client := func(ctx context.Context, id int) *keepAliveClient {
+		return &keepAliveClient{httpClient: lane.resumingClient(ctx, id)}
+	}
+	return &timed[*keepAliveClient]{lane, newHold(hold), client, idle}
 }
 
-// IdleTCP is Idle for an echo server at addr (host:port). Raw TCP has no polite close: each is a loss. It is called
-// "tcp idle".
-func IdleTCP(addr string, hold time.Duration) Lane {
-	return idleTCP{&echoLane{name: "tcp idle", addr: addr}, newHold(hold)}
-}
-
-type idle struct {
-	*httpLane
-	*hold
-}
-
-func (idle) Persistent() bool { return false }
-
-func (l idle) Client(ctx context.Context, id int) Client {
-	return &idleClient{keepAliveClient{httpClient: l.resumingClient(ctx, id)}, waits{hold: l.hold}}
-}
-
-// idleClient is a client that keeps its connection, for two requests.
-type idleClient struct {
-	keepAliveClient
-	waits
-}
-
-func (c *idleClient) Do(seq int64, deadline time.Time) (r Result) {
-	c.begin()
+func idle(c *keepAliveClient, seq int64, deadline time.Time, wait func()) (r Result) {
 	c.renew = false
 	defer c.Close()
 	for turn := range int64(2) {
@@ -57,37 +37,30 @@ func (c *idleClient) Do(seq int64, deadline time.Time) (r Result) {
 			return r
 		}
 		if turn == 0 {
-			c.wait(c.ctx, deadline)
+			wait()
 		}
 	}
 	return r
 }
 
-type idleTCP struct {
-	*echoLane
-	*hold
+// IdleTCP is Idle for an echo server at addr (host:port). Raw TCP has no polite close: each is a loss. It is called
+// "tcp idle".
+func IdleTCP(addr string, hold time.Duration) Lane {
+	lane := &echoLane{name: "tcp idle", addr: addr}
+	client := func(ctx context.Context, id int) *longTCPClient {
+		return &longTCPClient{echoClient: lane.client(ctx, id)}
+	}
+	return &timed[*longTCPClient]{lane, newHold(hold), client, idleTCP}
 }
 
-func (idleTCP) Persistent() bool { return false }
-
-func (l idleTCP) Client(ctx context.Context, id int) Client {
-	return &idleTCPClient{longTCPClient{echoClient: l.client(ctx, id)}, waits{hold: l.hold}}
-}
-
-type idleTCPClient struct {
-	longTCPClient
-	waits
-}
-
-func (c *idleTCPClient) Do(seq int64, deadline time.Time) (r Result) {
-	c.begin()
+func idleTCP(c *longTCPClient, seq int64, deadline time.Time, wait func()) (r Result) {
 	defer c.Close()
-	r = c.longTCPClient.Do(2*seq, deadline)
+	r = c.Do(2*seq, deadline)
 	if r.Class != OK {
 		return r
 	}
-	c.wait(c.ctx, deadline)
-	second := c.longTCPClient.Do(2*seq+1, deadline)
+	wait()
+	second := c.Do(2*seq+1, deadline)
 	second.Opened = r.Opened
 	return second
 }

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"context"
 	"net/http"
 	"time"
 )
@@ -16,39 +15,17 @@ import (
 func Silent(target HTTP, hold time.Duration) Lane {
 	lane := newHTTPLane("silent", http.MethodGet, target)
 	lane.once = true
-	return silent{lane, newHold(hold)}
+	return &timed[*httpClient]{lane, newHold(hold), lane.client, silent}
 }
 
-// SilentTCP is Silent for an echo server at addr (host:port). It is called "tcp silent".
-func SilentTCP(addr string, hold time.Duration) Lane {
-	return silentTCP{&echoLane{name: "tcp silent", addr: addr}, newHold(hold)}
-}
-
-type silent struct {
-	*httpLane
-	*hold
-}
-
-func (silent) Persistent() bool { return false }
-
-func (l silent) Client(ctx context.Context, id int) Client {
-	return &silentClient{httpClient: l.client(ctx, id), waits: waits{hold: l.hold}}
-}
-
-type silentClient struct {
-	*httpClient
-	waits
-}
-
-func (c *silentClient) Do(seq int64, deadline time.Time) (r Result) {
-	c.begin()
+func silent(c *httpClient, seq int64, deadline time.Time, wait func()) (r Result) {
 	on, err := c.dialer.connect(c.ctx, deadline)
 	if err != nil {
 		return r.over(err)
 	}
 	defer on.drop()
 	r.opened(on)
-	c.wait(c.ctx, deadline)
+	wait()
 	if c.beforeSend != nil {
 		c.beforeSend(on)
 	}
@@ -75,37 +52,22 @@ func (c *silentClient) Do(seq int64, deadline time.Time) (r Result) {
 	return c.settle(&r, got)
 }
 
-func (c *silentClient) Close() {}
-
-type silentTCP struct {
-	*echoLane
-	*hold
+// SilentTCP is Silent for an echo server at addr (host:port). It is called "tcp silent".
+func SilentTCP(addr string, hold time.Duration) Lane {
+	lane := &echoLane{name: "tcp silent", addr: addr}
+	return &timed[*echoClient]{lane, newHold(hold), lane.client, silentTCP}
 }
 
-func (silentTCP) Persistent() bool { return false }
-
-func (l silentTCP) Client(ctx context.Context, id int) Client {
-	return &silentTCPClient{echoClient: l.client(ctx, id), waits: waits{hold: l.hold}}
-}
-
-type silentTCPClient struct {
-	*echoClient
-	waits
-}
-
-func (c *silentTCPClient) Do(seq int64, deadline time.Time) (r Result) {
-	c.begin()
+func silentTCP(c *echoClient, seq int64, deadline time.Time, wait func()) (r Result) {
 	on, err := c.dialer.dial(c.ctx, deadline)
 	if err != nil {
 		return r.over(err)
 	}
 	defer on.drop()
 	r.opened(on)
-	c.wait(c.ctx, deadline)
+	wait()
 	if err := on.atRest(); err != nil {
 		return r.over(c.cutAtRest(on, err))
 	}
 	return r.over(c.exchange(on, seq))
 }
-
-func (c *silentTCPClient) Close() {}

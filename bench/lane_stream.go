@@ -25,24 +25,13 @@ func Stream(target HTTP, hold time.Duration) Lane {
 		lane.method, lane.target.Path = http.MethodGet, lane.target.StreamPath
 	}
 	lane.once = true
-	return &stream{httpLane: lane, hold: newHold(hold), patience: probeTimeout}
+	return &timed[*httpClient]{streamLane{lane}, newHold(hold), lane.client, stream}
 }
 
-type stream struct {
-	*httpLane
-	*hold
-	patience time.Duration // with an echo that does not come, when the lane is probed
-}
+// streamLane is an httpLane that is probed for an echo that comes as it reads.
+type streamLane struct{ *httpLane }
 
-func (*stream) Persistent() bool { return false }
-
-func (l *stream) Client(ctx context.Context, id int) Client { return l.streamer(ctx, id) }
-
-func (l *stream) streamer(ctx context.Context, id int) *streamClient {
-	return &streamClient{httpClient: l.client(ctx, id), waits: waits{hold: l.hold}}
-}
-
-func (l *stream) Probe(ctx context.Context) (string, error) {
+func (l streamLane) Probe(ctx context.Context) (string, error) {
 	if l.target.StreamPath != "" {
 		return l.httpLane.Probe(ctx)
 	}
@@ -52,9 +41,9 @@ func (l *stream) Probe(ctx context.Context) (string, error) {
 	return l.learn(l.probeEcho, ctx)
 }
 
-func (l *stream) probeEcho(ctx context.Context, id int) (probed, error) {
-	c := l.streamer(ctx, id)
-	on, err := l.dialer.dial(ctx, time.Now().Add(l.patience))
+func (l streamLane) probeEcho(ctx context.Context, id int) (probed, error) {
+	c := l.client(ctx, id)
+	on, err := l.dialer.dial(ctx, time.Now().Add(probeTimeout))
 	if err != nil {
 		return probed{}, l.unanswered(err)
 	}
@@ -67,16 +56,10 @@ func (l *stream) probeEcho(ctx context.Context, id int) (probed, error) {
 	return c.probed(got)
 }
 
-type streamClient struct {
-	*httpClient
-	waits
-}
-
 // streamPieces is how many pieces a POST that is echoed is cut into.
 const streamPieces = 3
 
-func (c *streamClient) Do(seq int64, deadline time.Time) (r Result) {
-	c.begin()
+func stream(c *httpClient, seq int64, deadline time.Time, wait func()) (r Result) {
 	on, err := c.dialer.dial(c.ctx, deadline)
 	if err != nil {
 		return r.over(err)
@@ -88,7 +71,7 @@ func (c *streamClient) Do(seq int64, deadline time.Time) (r Result) {
 		c.compose(seq)
 		got, err = c.exchange(on)
 	} else {
-		got, err = c.echo(on, seq, func() { c.wait(c.ctx, deadline) })
+		got, err = c.echo(on, seq, wait)
 	}
 	if err != nil {
 		return r.over(err)
@@ -96,10 +79,8 @@ func (c *streamClient) Do(seq int64, deadline time.Time) (r Result) {
 	return c.settle(&r, got)
 }
 
-func (c *streamClient) Close() {}
-
 // echo sends a payload in pieces, and each only when the one before has come back. The error is a *lossError.
-func (c *streamClient) echo(on *conn, seq int64, wait func()) (httpAnswer, error) {
+func (c *httpClient) echo(on *conn, seq int64, wait func()) (httpAnswer, error) {
 	c.prepare(seq)
 	c.request = append(c.request[:0], c.head...)
 	c.request = append(c.request, "Transfer-Encoding: chunked\r\n"...)
@@ -147,7 +128,7 @@ func (c *streamClient) echo(on *conn, seq int64, wait func()) (httpAnswer, error
 }
 
 // begun reads the head of the response. The error is a *lossError.
-func (c *streamClient) begun(on *conn, written int, writeErr error) (*http.Response, error) {
+func (c *httpClient) begun(on *conn, written int, writeErr error) (*http.Response, error) {
 	if _, err := on.br.Peek(1); err != nil {
 		if writeErr != nil {
 			loss := classify(phaseWrite, writeErr)
@@ -168,7 +149,7 @@ func (c *streamClient) begun(on *conn, written int, writeErr error) (*http.Respo
 
 // torn is the loss of a response that began and did not go on. A body that says that it is over, before all of it was
 // echoed, is wrong and not torn.
-func (c *streamClient) torn(err error) *lossError {
+func (c *httpClient) torn(err error) *lossError {
 	if errors.Is(err, io.EOF) {
 		return wrong("the echo ends early")
 	}

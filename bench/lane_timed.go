@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -23,6 +24,54 @@ type Waiter interface {
 	// Waited returns how long the client chose to wait during the last Do.
 	Waited() time.Duration
 }
+
+// timed is a lane that is Timed. It shares what it can with the other lanes of its protocol, and do sets it apart.
+type timed[C tapper] struct {
+	prober
+	*hold
+	client func(ctx context.Context, id int) C
+	// do carries out an operation, calls wait in its middle, and leaves no connection open.
+	do func(c C, seq int64, deadline time.Time, wait func()) Result
+}
+
+type prober interface {
+	Name() string
+	Probe(ctx context.Context) (generation string, err error)
+}
+
+type tapper interface{ Tap(func(syscall.RawConn)) }
+
+func (*timed[C]) Persistent() bool { return false }
+
+func (l *timed[C]) Client(ctx context.Context, id int) Client {
+	return &timedClient[C]{of: l, ctx: ctx, client: l.client(ctx, id)}
+}
+
+// secure passes on what the report of handshakes asks a lane of HTTP: the prober's type hides it.
+func (l *timed[C]) secure() bool {
+	at, ok := l.prober.(interface{ secure() bool })
+	return ok && at.secure()
+}
+
+type timedClient[C tapper] struct {
+	of     *timed[C]
+	ctx    context.Context
+	client C
+	waited time.Duration
+}
+
+func (c *timedClient[C]) Do(seq int64, deadline time.Time) Result {
+	c.waited = 0
+	return c.of.do(c.client, seq, deadline, func() { c.waited += c.of.wait(c.ctx, deadline) })
+}
+
+// Waited implements Waiter.
+func (c *timedClient[C]) Waited() time.Duration { return c.waited }
+
+// Tap implements Tapped.
+func (c *timedClient[C]) Tap(look func(syscall.RawConn)) { c.client.Tap(look) }
+
+func (c *timedClient[C]) Close() {}
 
 // DefaultHold is how long the operations of a timed lane wait in their middle.
 const DefaultHold = 500 * time.Millisecond
@@ -122,19 +171,4 @@ func (h *hold) across() (over <-chan struct{}, ok bool) {
 	}
 	h.room--
 	return h.over, true
-}
-
-// waits is what clients of timed lanes have in common.
-type waits struct {
-	hold   *hold
-	waited time.Duration
-}
-
-// Waited implements Waiter.
-func (w *waits) Waited() time.Duration { return w.waited }
-
-func (w *waits) begin() { w.waited = 0 }
-
-func (w *waits) wait(ctx context.Context, deadline time.Time) {
-	w.waited += w.hold.wait(ctx, deadline)
 }

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"net"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,11 +40,8 @@ func TestHold(t *testing.T) {
 				at(c.upgrade, func() { h.Around(over) })
 				at(c.over, func() { close(over) })
 				at(c.cancel, cancel)
-				w := waits{hold: h}
-				w.begin()
-				w.wait(ctx, time.Now().Add(operation))
-				if w.Waited() != c.want {
-					t.Errorf("waited %v, want %v", w.Waited(), c.want)
+				if waited := h.wait(ctx, time.Now().Add(operation)); waited != c.want {
+					t.Errorf("waited %v, want %v", waited, c.want)
 				}
 				if h.held != 0 {
 					t.Errorf("%d are held still", h.held)
@@ -88,13 +86,22 @@ func TestTimedLanesWait(t *testing.T) {
 		held, ok := lane.(interface {
 			Timed
 			waiting() int
+			secure() bool
 		})
 		if !ok {
 			continue
 		}
 		timed++
 		t.Run(info.Name, func(t *testing.T) {
+			if held.Persistent() {
+				t.Error("its clients are to keep their connections")
+			}
+			if held.secure() != (info.Needs == NeedsHTTPS) {
+				t.Errorf("the report is told that TLS is %v", held.secure())
+			}
 			c := client(t, lane)
+			tapped := 0
+			c.(Tapped).Tap(func(syscall.RawConn) { tapped++ })
 			done := make(chan Result, 1)
 			go func() { done <- c.Do(1, time.Now().Add(2*ample)) }()
 			for held.waiting() == 0 {
@@ -113,11 +120,36 @@ func TestTimedLanesWait(t *testing.T) {
 			if waited := c.(Waiter).Waited(); waited <= 0 || waited >= ample {
 				t.Errorf("it says that it waited %v", waited)
 			}
+			if tapped != 1 {
+				t.Errorf("the kernel's witness saw %d connections close", tapped)
+			}
 		})
 	}
 	if timed != 11 {
 		t.Errorf("%d timed lanes", timed)
 	}
+}
+
+func TestWaitedIsOfTheLastOperation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lane := &timed[*httpClient]{
+			hold:   newHold(time.Second),
+			client: func(context.Context, int) *httpClient { return nil },
+			do: func(_ *httpClient, seq int64, _ time.Time, wait func()) (r Result) {
+				for range seq {
+					wait()
+				}
+				return r
+			},
+		}
+		c := lane.Client(t.Context(), 0).(Waiter)
+		for _, seq := range []int64{2, 1, 0} {
+			c.(Client).Do(seq, time.Now().Add(time.Minute))
+			if want := time.Duration(seq) * time.Second; c.Waited() != want {
+				t.Errorf("waited %v, want %v", c.Waited(), want)
+			}
+		}
+	})
 }
 
 func (h *hold) waiting() int {

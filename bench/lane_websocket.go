@@ -172,8 +172,9 @@ func (c *webSocketClient) exchange() error {
 // await reads frames until the whole echo is here.
 func (c *webSocketClient) await() *lossError {
 	var got []byte
+	begun := false
 	for {
-		if _, err := c.on.br.Peek(1); err != nil && len(got) == 0 {
+		if _, err := c.on.br.Peek(1); err != nil && !begun {
 			return classify(phaseAwait, err)
 		}
 		part, loss := c.frame()
@@ -183,6 +184,10 @@ func (c *webSocketClient) await() *lossError {
 		if part == nil {
 			continue
 		}
+		if begun != (part.op == opContinuation) { // RFC 6455, section 5.4
+			return wrong("a frame with the opcode %d, which does not go on where the one before left off", part.op)
+		}
+		begun = true
 		got = append(got, part.payload...)
 		if len(got) > maxCompared {
 			return wrong("a message longer than %d bytes", maxCompared)

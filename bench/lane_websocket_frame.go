@@ -63,14 +63,16 @@ func readFrame(br *bufio.Reader) (*webSocketFrame, *lossError) {
 		return nil, wrong("a frame with the unknown opcode %d", f.op)
 	case f.op >= opClose && (!f.final || head[1] > 125):
 		return nil, wrong("a control frame that is cut, or too long")
+	case f.op == opClose && head[1] == 1:
+		return nil, wrong("a close frame with half a code")
 	}
-	size := uint64(head[1])
+	size, least := uint64(head[1]), uint64(0)
 	var wide []byte
 	switch size {
 	case 126:
-		wide = head[6:]
+		wide, least = head[6:], 126
 	case 127:
-		wide = head[:]
+		wide, least = head[:], 1<<16
 	}
 	if wide != nil {
 		if _, err := io.ReadFull(br, wide); err != nil {
@@ -82,7 +84,10 @@ func readFrame(br *bufio.Reader) (*webSocketFrame, *lossError) {
 			size = binary.BigEndian.Uint64(wide)
 		}
 	}
-	if size > maxCompared {
+	switch {
+	case size < least:
+		return nil, wrong("a frame of %d bytes, whose length takes more bytes than it needs", size)
+	case size > maxCompared:
 		return nil, wrong("a frame of %d bytes", size)
 	}
 	f.payload = make([]byte, size)

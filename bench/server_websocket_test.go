@@ -29,13 +29,13 @@ func readMasked(r io.Reader) (op byte, payload []byte, err error) {
 	if head[1]&0x80 == 0 {
 		panic("a client's frame without a mask")
 	}
-	size := int(head[1] & 0x7f)
-	if size == 126 {
-		var wide [2]byte
-		if _, err := io.ReadFull(r, wide[:]); err != nil {
+	size := uint64(head[1] & 0x7f)
+	if wide := map[uint64]int{126: 2, 127: 8}[size]; wide > 0 {
+		var length [8]byte
+		if _, err := io.ReadFull(r, length[8-wide:]); err != nil {
 			return 0, nil, err
 		}
-		size = int(binary.BigEndian.Uint16(wide[:]))
+		size = binary.BigEndian.Uint64(length[:])
 	}
 	var mask [4]byte
 	if _, err := io.ReadFull(r, mask[:]); err != nil {
@@ -54,10 +54,16 @@ func serverFrame(op byte, final bool, payload []byte) []byte {
 	if final {
 		first |= 0x80
 	}
-	if len(payload) < 126 {
-		return append([]byte{first, byte(len(payload))}, payload...)
+	b := []byte{first, byte(len(payload))}
+	switch n := len(payload); {
+	case n > 0xffff:
+		b[1] = 127
+		b = binary.BigEndian.AppendUint64(b, uint64(n))
+	case n > 125:
+		b[1] = 126
+		b = binary.BigEndian.AppendUint16(b, uint16(n))
 	}
-	return append(binary.BigEndian.AppendUint16([]byte{first, 126}, uint16(len(payload))), payload...)
+	return append(b, payload...)
 }
 
 // serveWebSocket hands each message to handle, which reports whether the connection goes on.
