@@ -10,15 +10,17 @@ import (
 // Upgrades says how, and how often, the server is upgraded during a run.
 //
 // An upgrade is over when the new generation serves, the Trigger has returned, and the pidfile names another process.
-// That the new generation serves is seen by the first of these signs that the server gives:
+// That the new generation serves is seen by the first of these signs that the server gives (Upgrade.SeenBy):
 //
 //  1. a response that names another generation (HTTP.GenerationHeader),
 //  2. the pidfile naming another process (PIDFile),
-//  3. the Trigger returning, which says something only if it is a command that waits for the upgrade.
+//  3. new workers: the process in the pidfile stays, had children before, and has started others (Linux only),
+//  4. without a header and a pidfile, an answer to a request that was sent after the Trigger had returned. That says
+//     that something serves, and not that it is something new.
 //
-// If there is a generation header and the pidfile stays the same throughout an upgrade, as with servers that reload in
-// place, later upgrades do not wait for it. The other way round the header is taken for that of a server behind a proxy,
-// and later upgrades do not look at it.
+// If there is a generation header, or there are new workers, and the pidfile stays the same throughout an upgrade, as with
+// servers that reload in place, later upgrades do not wait for it. The other way round the header is taken for that of a
+// server behind a proxy, and later upgrades do not look at it.
 type Upgrades struct {
 	Count    int
 	Interval time.Duration // from one trigger to the next, and from the last one to the end; 2 s if 0
@@ -44,8 +46,8 @@ type Upgrades struct {
 const (
 	// pidPoll is how often the pidfile is looked at during an upgrade, and so how exact the time of its change is.
 	pidPoll = 2 * time.Millisecond
-	// pidPatience is how long, at the least, the pidfile of a server whose new generation already answers may stay as
-	// it is before the server is taken for one that keeps its pid.
+	// pidPatience is how long, at the least, the pidfile of a server whose new generation already answers, or which has
+	// new workers, may stay as it is before the server is taken for one that keeps its pid.
 	pidPatience = 5 * time.Second
 )
 
@@ -122,105 +124,6 @@ func (d *driver) run(ctx context.Context) {
 	}
 	sleepUntil(ctx, next)
 	d.confirm()
-}
-
-// upgrade triggers one upgrade and watches it until it is over, has failed, or ctx is done.
-func (d *driver) upgrade(ctx context.Context, n int) Upgrade {
-	u, begun := d.begin(n)
-	defer d.end()
-	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
-	defer cancel()
-
-	was, arrived := d.seen.expect(begun)
-	if d.foreign {
-		was = ""
-	}
-	u.FromGeneration = was
-	triggered := make(chan error, 1)
-	go func() { triggered <- d.Trigger(ctx) }()
-	fired := false
-	poll := time.NewTicker(pidPoll)
-	defer poll.Stop()
-	deadline := begun.Add(max(d.Interval-d.Settle, d.patience))
-	for {
-		select {
-		case err := <-triggered:
-			if err != nil {
-				u.Error = err.Error()
-				if ctx.Err() != nil {
-					u.Error = d.why(u, false)
-				}
-				return u
-			}
-			fired, triggered = true, nil
-			u.Triggered = ms(time.Since(begun))
-			if was == "" && d.PIDFile == "" {
-				u.Serving = u.Triggered
-			}
-		case a := <-arrived:
-			u.ToGeneration = a.generation
-			u.Serving = max(ms(a.at.Sub(begun)), minMS)
-		case <-poll.C:
-			d.watchPIDFile(&u, begun, was == "")
-		case <-ctx.Done():
-			if !fired {
-				<-triggered
-			}
-			u.Error = d.why(u, fired)
-			return u
-		}
-		if u.Serving == 0 && u.ToPID != 0 && fired && time.Now().After(deadline) {
-			d.foreign = true
-			u.Serving, u.FromGeneration = u.PIDFile, ""
-		}
-		if u.Serving == 0 || !fired {
-			continue
-		}
-		if d.PIDFile == "" || d.inPlace || u.ToPID != 0 {
-			return u
-		}
-		if time.Now().After(deadline) {
-			d.inPlace = true
-			return u
-		}
-	}
-}
-
-// minMS stands for a time too short to measure, since 0 means that something did not happen.
-const minMS = 0.001
-
-func (d *driver) watchPIDFile(u *Upgrade, begun time.Time, isSign bool) {
-	if u.ToPID != 0 {
-		return
-	}
-	pid, err := d.pid()
-	if err != nil || pid == u.FromPID {
-		return // unreadable for the moment, while somebody replaces it
-	}
-	u.ToPID = pid
-	u.PIDFile = ms(time.Since(begun))
-	if isSign {
-		u.Serving = u.PIDFile
-	}
-}
-
-func (d *driver) pid() (int, error) {
-	if d.PIDFile == "" {
-		return 0, nil
-	}
-	return readPID(d.PIDFile)
-}
-
-func (d *driver) why(u Upgrade, fired bool) string {
-	switch {
-	case !fired:
-		return fmt.Sprintf("the command did not end within %v", d.Timeout)
-	case u.FromGeneration != "":
-		return fmt.Sprintf("no new generation within %v: generation %s still answers", d.Timeout, d.seen.now())
-	default:
-		return fmt.Sprintf("no new generation within %v: %s still names pid %d (for a server that keeps its pid, "+
-			"upgrade by a command and give no pidfile)", d.Timeout, d.PIDFile, u.FromPID)
-	}
 }
 
 // confirm marks the last upgrade as failed if the generation from before it is back.

@@ -3,7 +3,9 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -103,11 +105,69 @@ func TestPIDFileIsTheSecondSign(t *testing.T) {
 	}
 }
 
-func TestTriggerIsTheThirdSign(t *testing.T) {
-	d, _ := rehearsal(Upgrades{Count: 2, Trigger: func(context.Context) error { return nil }})
+// A master of workers keeps its pid. Only the first upgrade waits for the pidfile.
+func TestNewWorkersAreTheThirdSign(t *testing.T) {
+	if _, err := readProcess(os.Getpid()); err != nil {
+		t.Skip("processes cannot be looked at on this system")
+	}
+	worker := func() *exec.Cmd {
+		cmd := exec.Command("sleep", "60")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			cmd.Process.Kill()
+			cmd.Wait()
+		})
+		return cmd
+	}
+	worker()
+	d, _ := rehearsal(Upgrades{Count: 3, PIDFile: pidFile(t, os.Getpid()), Timeout: 5 * time.Second})
+	d.patience = 100 * time.Millisecond
+	d.Trigger = func(context.Context) error { worker(); return nil }
 	d.run(t.Context())
 	for _, u := range d.finished {
-		if u.Error != "" || u.Serving != u.Triggered {
+		if u.Error != "" || u.SeenBy != SignWorkers || u.Serving <= 0 || u.FromPID != os.Getpid() || u.ToPID != 0 {
+			t.Errorf("upgrade %+v", u)
+		}
+	}
+	if len(d.finished) != 3 || !d.inPlace {
+		t.Errorf("%d upgrades, in place: %v", len(d.finished), d.inPlace)
+	}
+}
+
+// Who has no children before, and then one, is about to be replaced by it.
+func TestAChildIsNoWorker(t *testing.T) {
+	cmd := exec.Command("sh", "-c", "read go; sleep 60 & read stop; kill $!")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer in.Write([]byte("stop\n"))
+	d, _ := rehearsal(Upgrades{Count: 1, PIDFile: pidFile(t, cmd.Process.Pid), Timeout: 300 * time.Millisecond})
+	d.patience = 100 * time.Millisecond
+	d.Trigger = func(context.Context) error { _, err := in.Write([]byte("go\n")); return err }
+	d.run(t.Context())
+	if len(d.finished) != 1 || !strings.Contains(d.finished[0].Error, "still names pid") {
+		t.Errorf("%+v", d.finished)
+	}
+}
+
+func TestAnAnswerIsTheLastSign(t *testing.T) {
+	d, _ := rehearsal(Upgrades{Count: 2})
+	d.Trigger = func(context.Context) error {
+		before := time.Now()
+		time.AfterFunc(10*time.Millisecond, func() { d.seen.succeeded(before, time.Now()) }) // sent before the trigger was through
+		time.AfterFunc(30*time.Millisecond, func() { d.seen.succeeded(time.Now(), time.Now()) })
+		return nil
+	}
+	d.run(t.Context())
+	for _, u := range d.finished {
+		if u.Error != "" || u.SeenBy != SignAnswer || u.Serving < 30 || u.Triggered >= 30 {
 			t.Errorf("upgrade %+v", u)
 		}
 	}
@@ -153,12 +213,33 @@ func TestReloadInPlace(t *testing.T) {
 	d.answers(1)
 	d.run(t.Context())
 	for _, u := range d.finished {
-		if u.Error != "" || u.ToPID != 0 || u.Serving <= 0 {
+		if u.Error != "" || u.ToPID != 0 || u.Serving <= 0 || u.SeenBy != SignGeneration {
 			t.Errorf("upgrade %+v", u)
 		}
 	}
 	if len(d.finished) != 3 || !d.inPlace {
 		t.Errorf("%d upgrades, in place: %v", len(d.finished), d.inPlace)
+	}
+}
+
+// An upgrade that has been seen is none that failed, though its time is over before the pidfile's patience is.
+func TestReloadInPlaceWithAShortTimeout(t *testing.T) {
+	d, _ := rehearsal(Upgrades{Count: 2, PIDFile: pidFile(t, 100), Timeout: 50 * time.Millisecond})
+	served := 1
+	d.Trigger = func(context.Context) error {
+		served++
+		d.answers(served)
+		return nil
+	}
+	d.answers(1)
+	d.run(t.Context())
+	for i, u := range d.finished {
+		if u.Error != "" || u.Serving <= 0 || u.ToGeneration != strconv.Itoa(i+2) {
+			t.Errorf("upgrade %+v", u)
+		}
+	}
+	if len(d.finished) != 2 {
+		t.Errorf("%d upgrades", len(d.finished))
 	}
 }
 
@@ -174,13 +255,14 @@ func TestFailedUpgrades(t *testing.T) {
 	}{
 		{"trigger", func(context.Context) error { return errors.New("no such process") }, true, true, "no such process"},
 		{"no new generation", never, true, true, "generation 1 still answers"},
-		{"no new pid", never, false, true, "still names pid 100"},
+		{"no new pid", never, false, true, fmt.Sprintf("still names pid %d", os.Getpid())},
+		{"nothing answers", never, false, false, "nothing has answered within 30ms"},
 		{"command hangs", hang, false, false, "did not end within"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			u := Upgrades{Count: 1, Timeout: 30 * time.Millisecond, Trigger: c.trigger}
 			if c.pidFile {
-				u.PIDFile = pidFile(t, 100)
+				u.PIDFile = pidFile(t, os.Getpid())
 			}
 			d, told := rehearsal(u)
 			if c.header {
@@ -232,5 +314,20 @@ func TestInterruptedUpgradeIsNotAFailure(t *testing.T) {
 	d.run(ctx)
 	if len(d.finished) != 0 || len(*told) != 0 {
 		t.Errorf("upgrades %+v", d.finished)
+	}
+}
+
+// A pidfile that somebody left behind is found before the run, and not at each upgrade.
+func TestPIDFileOfNobody(t *testing.T) {
+	cmd := exec.Command("true")
+	if err := cmd.Run(); err != nil {
+		t.Skip(err)
+	}
+	path := pidFile(t, cmd.Process.Pid) // which it cannot have given to another one so soon
+	if err := livePID(path); err == nil || !strings.Contains(err.Error(), "which does not run") {
+		t.Error(err)
+	}
+	if err := livePID(pidFile(t, os.Getpid())); err != nil {
+		t.Error(err)
 	}
 }

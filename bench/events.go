@@ -189,7 +189,7 @@ func (d *driver) reload(ctx context.Context, e *Event) Upgrade {
 	err := d.Reload(ctx)
 	switch {
 	case ctx.Err() != nil:
-		u.Error = d.why(u, false)
+		u.Error = d.tooLong()
 	case err != nil:
 		u.Error = err.Error()
 	default:

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,9 @@ type generations struct {
 	not     string
 	since   time.Time
 	arrived chan arrival
+
+	sentAfter atomic.Int64 // Unix nanoseconds: an answer to what was sent after this is waited for; 0: none is
+	answered  chan time.Time
 }
 
 type arrival struct {
@@ -27,7 +31,7 @@ type arrival struct {
 }
 
 func newGenerations() *generations {
-	return &generations{known: map[string]bool{}, arrived: make(chan arrival, 1)}
+	return &generations{known: map[string]bool{}, arrived: make(chan arrival, 1), answered: make(chan time.Time, 1)}
 }
 
 // saw is told of every response that names its generation.
@@ -56,6 +60,28 @@ func (g *generations) expect(now time.Time) (string, <-chan arrival) {
 	}
 	g.waiting, g.not, g.since = true, g.current, now
 	return g.current, g.arrived
+}
+
+// succeeded is told of every operation that did.
+func (g *generations) succeeded(sent, at time.Time) {
+	after := g.sentAfter.Load()
+	if after == 0 || sent.UnixNano() <= after || !g.sentAfter.CompareAndSwap(after, 0) {
+		return
+	}
+	select {
+	case g.answered <- at:
+	default: // the one before was given up
+	}
+}
+
+// await returns a channel that gets when the first operation succeeded that is begun from now on.
+func (g *generations) await(now time.Time) <-chan time.Time {
+	select {
+	case <-g.answered:
+	default:
+	}
+	g.sentAfter.Store(now.UnixNano())
+	return g.answered
 }
 
 func (g *generations) now() string {

@@ -57,6 +57,14 @@ func (l *httpLane) learn(ask func(ctx context.Context, id int) (probed, error), 
 	return second.generation, nil
 }
 
+// note says that the right answer is no success, which may be what is meant and may be not.
+func (l *httpLane) note() string {
+	if l.want.status < 400 || l.target.Expect != 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s %s is answered by status %d, which is taken for right", l.method, l.target.Path, l.want.status)
+}
+
 type probed struct {
 	httpAnswer
 	echoed, named bool

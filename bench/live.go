@@ -165,12 +165,21 @@ func (u Upgrade) line() string {
 		b.WriteString(e.String())
 		return b.String()
 	}
-	if u.ToGeneration != "" {
-		fmt.Fprintf(&b, "generation %s ", u.ToGeneration)
-	}
-	fmt.Fprintf(&b, "serving after %s ms", figures.Milliseconds(u.Serving))
-	if u.ToPID != 0 {
-		fmt.Fprintf(&b, ", pid %d after %s ms", u.ToPID, figures.Milliseconds(u.PIDFile))
+	switch u.SeenBy {
+	case SignAnswer:
+		fmt.Fprintf(&b, "triggered within %s ms, answering after %s ms", figures.Milliseconds(u.Triggered), figures.Milliseconds(u.Serving))
+	case SignWorkers:
+		fmt.Fprintf(&b, "new workers of pid %d after %s ms", u.FromPID, figures.Milliseconds(u.Serving))
+	case SignPIDFile:
+		fmt.Fprintf(&b, "pid %d in charge after %s ms", u.ToPID, figures.Milliseconds(u.PIDFile))
+	default:
+		if u.ToGeneration != "" {
+			fmt.Fprintf(&b, "generation %s ", u.ToGeneration)
+		}
+		fmt.Fprintf(&b, "serving after %s ms", figures.Milliseconds(u.Serving))
+		if u.ToPID != 0 {
+			fmt.Fprintf(&b, ", pid %d after %s ms", u.ToPID, figures.Milliseconds(u.PIDFile))
+		}
 	}
 	return b.String()
 }

@@ -19,6 +19,9 @@ func TestLiveLines(t *testing.T) {
 	l.Progress(aProgress)
 	l.Upgraded(Upgrade{Number: 2, ToGeneration: "3", Serving: 98.7, ToPID: 4711, PIDFile: 1098.7})
 	l.Upgraded(Upgrade{Number: 3, Error: "it died"})
+	l.Upgraded(Upgrade{Number: 1, SeenBy: SignAnswer, Triggered: 3, Serving: 1200})
+	l.Upgraded(Upgrade{Number: 2, SeenBy: SignWorkers, FromPID: 4711, Serving: 40})
+	l.Upgraded(Upgrade{Number: 3, SeenBy: SignPIDFile, ToPID: 4712, Serving: 1000, PIDFile: 1000})
 	l.Upgraded(Upgrade{Number: 4, Event: &Event{Kind: KindRotate, Effective: 12.3}})
 	l.Upgraded(Upgrade{Number: 5, Event: &Event{Kind: KindUpgrade, Fault: FaultHang, FaultStarted: 9, FaultEnded: 5000}})
 	mixed := aProgress
@@ -27,6 +30,9 @@ func TestLiveLines(t *testing.T) {
 	const want = `   3s   2,400 op/s  lost 2  p99 12.3 ms  upgrades 1/10  generation 2
       upgrade 2: generation 3 serving after 98.7 ms, pid 4711 after 1,099 ms
       upgrade 3 failed: it died
+      upgrade 1: triggered within 3.00 ms, answering after 1,200 ms
+      upgrade 2: new workers of pid 4711 after 40.0 ms
+      upgrade 3: pid 4712 in charge after 1,000 ms
       rotation 4: new certificate served after 12.3 ms
       bad upgrade 5: hang, started after 9.00 ms and ended after 5,000 ms
    3s   2,400 op/s  lost 2  p99 12.3 ms  events 1/10  generation 2

@@ -100,6 +100,12 @@ func (r *Report) add(other Report) {
 	r.Step = max(r.Step, other.Step)
 	r.ClientWait = max(r.ClientWait, other.ClientWait)
 	r.Interrupted = r.Interrupted || other.Interrupted
+	r.InterruptedBy = cmp.Or(r.InterruptedBy, other.InterruptedBy)
+	for _, note := range other.Notes {
+		if !slices.Contains(r.Notes, note) {
+			r.Notes = append(slices.Clip(r.Notes), note)
+		}
+	}
 	r.LostBefore += other.LostBefore
 	r.Verdict.MaxLost += other.Verdict.MaxLost
 	r.Verdict.VoidRuns += other.Verdict.VoidRuns

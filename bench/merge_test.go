@@ -47,7 +47,7 @@ func drawReport(t *rapid.T, upgraded bool) Report {
 		}
 		l.recorder.shard(0).record(o)
 	}
-	report := r.summary(false)
+	report := r.summary(nil)
 	report.ClientWait = float64(drawn.Add(1)) / 1e6 // no two runs wait quite the same
 	return report
 }

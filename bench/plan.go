@@ -43,6 +43,7 @@ type Plan struct {
 	// the client may be 20 operations behind: 1 ms at 20,000 a second.
 	MaxLag time.Duration
 
+	Noted    func(string)   // called with each of Report.Notes, before the run begins; may be nil
 	Progress func(Progress) // called once a second; may be nil
 	Upgraded func(Upgrade)  // called after each upgrade, and again if it is found to have failed later; may be nil
 }
@@ -96,6 +97,9 @@ func (p Plan) withDefaults() Plan {
 	if p.Upgrades != nil {
 		u := p.Upgrades.withDefaults()
 		p.Upgrades = &u
+	}
+	if p.Noted == nil {
+		p.Noted = func(string) {}
 	}
 	if p.Progress == nil {
 		p.Progress = func(Progress) {}

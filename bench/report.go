@@ -23,8 +23,12 @@ type Report struct {
 	// to do. Every operation takes a few such waits, and they are part of its latency.
 	ClientWait float64 `json:"client_wait_p99_ms"`
 
-	// Interrupted is set if the run was ended before its time. It then holds what was counted so far.
-	Interrupted bool `json:"interrupted"`
+	// Interrupted is set if the run was ended before its time, and InterruptedBy says why. The report then holds what was
+	// counted so far.
+	Interrupted   bool   `json:"interrupted"`
+	InterruptedBy string `json:"interrupted_by,omitempty"`
+	// Notes are what a person should know before reading on, as that a lane holds the server to an error's status.
+	Notes []string `json:"notes,omitempty"`
 
 	Lanes    []LaneReport `json:"lanes"`
 	Upgrades []Upgrade    `json:"upgrades"`
@@ -185,8 +189,10 @@ type Upgrade struct {
 	Number    int     `json:"number"` // from 1
 	At        float64 `json:"at_s"`   // when it was triggered, from the start of the run
 	Triggered float64 `json:"triggered_ms"`
-	Serving   float64 `json:"serving_ms"`  // the new generation was seen to serve
+	Serving   float64 `json:"serving_ms"`  // the new generation was seen to serve, by SeenBy
 	PIDFile   float64 `json:"pid_file_ms"` // the pidfile named another process
+
+	SeenBy Sign `json:"seen_by,omitempty"` // "" if Serving is 0
 
 	FromGeneration string `json:"from_generation,omitempty"`
 	ToGeneration   string `json:"to_generation,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -20,6 +21,7 @@ type run struct {
 	ended   time.Time
 	over    atomic.Int64 // upgrades that are over
 	self    selfWait
+	notes   []string
 	kernel  [2]*Kernel // what it had counted at the beginning and at the end, or nil
 }
 
@@ -54,13 +56,17 @@ func Run(ctx context.Context, plan Plan) (Report, error) {
 	if errors.As(context.Cause(work), &broken) {
 		return Report{}, broken
 	}
-	return r.summary(ctx.Err() != nil), nil
+	var interrupted error
+	if ctx.Err() != nil {
+		interrupted = context.Cause(ctx)
+	}
+	return r.summary(interrupted), nil
 }
 
 // open probes every lane and opens the connections that persist, so that the first operations do not pay for it.
 func (r *run) open(ctx context.Context) error {
 	if r.Upgrades != nil && r.Upgrades.PIDFile != "" {
-		if _, err := readPID(r.Upgrades.PIDFile); err != nil {
+		if err := livePID(r.Upgrades.PIDFile); err != nil {
 			return fmt.Errorf("pidfile: %w", err)
 		}
 	}
@@ -73,7 +79,13 @@ func (r *run) open(ctx context.Context) error {
 		if generation != "" {
 			r.seen.saw(generation, probed, time.Now())
 		}
+		if noting, ok := lane.(interface{ note() string }); ok {
+			r.note(noting.note())
+		}
 		r.lanes = append(r.lanes, r.prepare(ctx, lane))
+	}
+	if u := r.Upgrades; u != nil && u.PIDFile == "" && r.seen.now() == "" && slices.Contains(u.Kinds, KindUpgrade) {
+		r.note("nothing tells generations apart (a pidfile, or a response header): an upgrade that changed nothing looks like one that did")
 	}
 	for _, l := range r.lanes {
 		if !l.Persistent() {
@@ -89,6 +101,14 @@ func (r *run) open(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// note keeps what a person should know, and tells it at once.
+func (r *run) note(text string) {
+	if text != "" && !slices.Contains(r.notes, text) {
+		r.notes = append(r.notes, text)
+		r.Noted(text)
+	}
 }
 
 // wait waits for the agreed start.

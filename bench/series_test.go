@@ -86,7 +86,7 @@ func TestAnHourStaysSmall(t *testing.T) {
 	}
 	r.ended = r.started.Add(hour * time.Second)
 	recorded := heap() - was
-	report := r.summary(false)
+	report := r.summary(nil)
 	text, err := json.Marshal(report)
 	if err != nil {
 		t.Fatal(err)

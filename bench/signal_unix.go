@@ -33,6 +33,9 @@ func signalPID(pid int, sig syscall.Signal) error {
 	return os.NewSyscallError("kill", unix.Kill(pid, sig))
 }
 
+// alive reports whether a process runs, or has ended and waits to be reaped.
+func alive(pid int) bool { return unix.Kill(pid, 0) != unix.ESRCH }
+
 // endAsGroup makes a command's context end what the command started too.
 func endAsGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,7 +10,7 @@ import (
 )
 
 // summary is the run's report, once all its goroutines have ended.
-func (r *run) summary(interrupted bool) Report {
+func (r *run) summary(interrupted error) Report {
 	report := Report{
 		Version:     SchemaVersion,
 		Started:     r.started.Round(0),
@@ -18,12 +19,16 @@ func (r *run) summary(interrupted bool) Report {
 		Conns:       r.Conns,
 		Timeout:     r.Timeout.Seconds(),
 		ClientWait:  ms(r.self.p99()),
-		Interrupted: interrupted,
+		Interrupted: interrupted != nil,
+		Notes:       r.notes,
 		Upgrades:    []Upgrade{},
 		LostBefore:  r.windows.losses,
 		Plan:        r.doing(),
 		Runs:        1,
 		Step:        seriesStep.Seconds(),
+	}
+	if interrupted != nil && interrupted != context.Canceled { // the cause says more than that
+		report.InterruptedBy = interrupted.Error()
 	}
 	lag := newCoarse()
 	for _, l := range r.lanes {

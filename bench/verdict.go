@@ -77,11 +77,12 @@ func (p Plan) maxLag() time.Duration {
 
 func (p Plan) line(v Verdict, r Report, spoils string) string {
 	var b strings.Builder
-	failed := v.Lost > v.MaxLost || v.FailedUpgrade > 0
 	switch {
+	case r.InterruptedBy != "":
+		b.WriteString("INTERRUPTED (" + r.InterruptedBy + "): ")
 	case r.Interrupted:
 		b.WriteString("INTERRUPTED: ")
-	case v.Void && !failed:
+	case v.Void: // whatever was lost may be the client's doing
 		b.WriteString("VOID: " + spoils + ": ")
 	case v.Pass:
 		b.WriteString("PASS: ")
@@ -95,7 +96,7 @@ func (p Plan) line(v Verdict, r Report, spoils string) string {
 	if v.MaxLost > 0 {
 		fmt.Fprintf(&b, " (up to %s allowed)", figures.Thousands(v.MaxLost))
 	}
-	for _, clause := range slices.Concat(lostClauses(r), failedClauses(r), servingClauses(r), allowedClauses(r)) {
+	for _, clause := range slices.Concat(lostClauses(r), earlyClauses(r), failedClauses(r), servingClauses(r), allowedClauses(r)) {
 		b.WriteString("; " + clause)
 	}
 	return b.String()
@@ -112,6 +113,14 @@ func lostClauses(r Report) []string {
 		return nil
 	}
 	return []string{strings.Join(lanes, ", ")}
+}
+
+// earlyClauses say what cannot be the upgrades' doing.
+func earlyClauses(r Report) []string {
+	if len(r.Upgrades) == 0 || r.LostBefore == 0 {
+		return nil
+	}
+	return []string{figures.Thousands(r.LostBefore) + " of them before the first upgrade"}
 }
 
 // failedClauses names the first event that failed, since the others mostly follow from it.
@@ -132,21 +141,40 @@ func failedClauses(r Report) []string {
 	return []string{text}
 }
 
-func servingClauses(r Report) []string {
-	var times []float64
+// servingClauses say how long takeovers took, by each kind of sign.
+func servingClauses(r Report) (clauses []string) {
+	var signs []Sign
+	times := map[Sign][]float64{}
 	for _, u := range r.Upgrades {
 		if u.Error == "" && u.Serving > 0 { // other events than upgrades have no new generation
-			times = append(times, u.Serving)
+			if times[u.SeenBy] == nil {
+				signs = append(signs, u.SeenBy)
+			}
+			times[u.SeenBy] = append(times[u.SeenBy], u.Serving)
 		}
 	}
-	if times == nil {
-		return nil
+	for _, sign := range signs {
+		clause := fmt.Sprintf("%s after %s", sign.words(), figures.Milliseconds(slices.Min(times[sign])))
+		if last := figures.Milliseconds(slices.Max(times[sign])); !strings.HasSuffix(clause, " "+last) {
+			clause += " to " + last
+		}
+		clauses = append(clauses, clause+" ms")
 	}
-	first, last := figures.Milliseconds(slices.Min(times)), figures.Milliseconds(slices.Max(times))
-	if first == last {
-		return []string{fmt.Sprintf("new generation serving after %s ms", first)}
+	return clauses
+}
+
+// words are what was seen, before "after 12 ms".
+func (s Sign) words() string {
+	switch s {
+	case SignPIDFile:
+		return "new process in the pidfile"
+	case SignWorkers:
+		return "new workers"
+	case SignAnswer:
+		return "answering"
+	default:
+		return "new generation serving"
 	}
-	return []string{fmt.Sprintf("new generation serving after %s to %s ms", first, last)}
 }
 
 func allowedClauses(r Report) (clauses []string) {

@@ -16,6 +16,10 @@ func TestVerdict(t *testing.T) {
 	}
 	good := []Upgrade{{Number: 1, Serving: 98.4}, {Number: 2, Serving: 12.6}}
 	bad := []Upgrade{{Number: 1, Serving: 10}, {Number: 2, Error: "it died"}, {Number: 3, Error: "it died"}}
+	seen := []Upgrade{
+		{Number: 1, Serving: 1, SeenBy: SignPIDFile}, {Number: 2, Serving: 2, SeenBy: SignWorkers},
+		{Number: 3, Serving: 3, SeenBy: SignPIDFile}, {Number: 4, Serving: 4, SeenBy: SignAnswer},
+	}
 	mixed := []Upgrade{
 		{Number: 1, Serving: 5, Event: &Event{Kind: KindUpgrade}}, {Number: 2, Event: &Event{Kind: KindUpgrade, Fault: FaultExit}},
 		{Number: 3, Error: "not served", Event: &Event{Kind: KindRotate}}, {Number: 4, Event: &Event{Kind: KindReload, Effective: 7}},
@@ -66,7 +70,13 @@ func TestVerdict(t *testing.T) {
 			"VOID: the client fell behind its schedule (99 of 100 requests within 15.0 ms, 5.00 ms asked; lower --rate " +
 				"or free the CPU): 0 of 1,000 requests lost"},
 		{"late and lost", Plan{}, Report{Lanes: []LaneReport{lane(1000, 1, 0, 900, 0)}}, false,
-			"FAIL: 1 of 1,000 requests lost; 1 http new"},
+			"VOID: the client could not keep its schedule (900 of 1,000 requests late by more than 100ms or never sent, " +
+				"at most 1 % allowed; lower --rate or free the CPU): 1 of 1,000 requests lost; 1 http new"},
+		{"lost before", Plan{}, Report{Lanes: []LaneReport{lane(1000, 7, 0, 0, 0)}, Upgrades: seen, LostBefore: 5}, false,
+			"FAIL: 7 of 1,000 requests lost across 4 upgrades; 7 http new; 5 of them before the first upgrade; " +
+				"new process in the pidfile after 1.00 to 3.00 ms; new workers after 2.00 ms; answering after 4.00 ms"},
+		{"interrupted by", Plan{}, Report{Lanes: []LaneReport{lane(1000, 0, 0, 0, 0)}, Interrupted: true, InterruptedBy: "terminated"}, false,
+			"INTERRUPTED (terminated): 0 of 1,000 requests lost"},
 		{"interrupted", Plan{Upgrades: &Upgrades{}}, Report{Lanes: []LaneReport{lane(1000, 0, 0, 0, 0)}, Interrupted: true}, false,
 			"INTERRUPTED: 0 of 1,000 requests lost across 0 upgrades"},
 		{"nothing", Plan{}, Report{Lanes: []LaneReport{lane(0, 0, 0, 0, 0)}}, false, "FAIL: 0 of 0 requests lost"},

@@ -40,6 +40,9 @@ func (w *worker) run(ctx context.Context, queue <-chan op) {
 		if result.Generation != "" {
 			w.seen.saw(result.Generation, result.Dialled, end)
 		}
+		if result.Class == OK {
+			w.seen.succeeded(begin, end)
+		}
 		var waited time.Duration
 		if waiter != nil {
 			waited = waiter.Waited()
