@@ -30,8 +30,8 @@
 //
 // An upgrade begins when its [Trigger] fires. Its window lasts until the takeover is complete and [Upgrades.Settle] has
 // passed; an operation is "within the upgrade" if it touches the window, and steady otherwise. From outside, the
-// takeover is seen by the strongest sign that the server gives: a response header that names the generation, or else a
-// pidfile that names another process, or else the end of the command that upgrades. See [Upgrades].
+// takeover is seen by the strongest [Sign] that the server gives: a response header that names the generation, a pidfile
+// that names another process, new workers of one that stays, or else just an answer. See [Upgrades].
 //
 // Lanes lists every kind of client, and NewLane makes one by its name. Beside upgrades, events can rotate the
 // certificate, reload the configuration, or put a bad binary in the server's place (Upgrades.Kinds, Upgrades.Inject).
