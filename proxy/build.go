@@ -58,8 +58,9 @@ func (p *Proxy) build(ctx context.Context, c *config.Config, before *running) (*
 		}
 	}
 	if errs.ErrorOrNil() == nil { // listeners need the pools
-		for _, l := range c.Listeners {
-			if err := p.buildListener(ctx, r, ch, l, before); err != nil {
+		certs := p.loadCertificates(ctx, ch, c.Listeners, before)
+		for i, l := range c.Listeners {
+			if err := p.buildListener(r, ch, l, certs[i], before); err != nil {
 				errs = multierror.Append(errs, fmt.Errorf("listener %s: %w", l.Name, err))
 			}
 		}
@@ -107,12 +108,17 @@ func (p *Proxy) buildPool(r *running, ch *changes, name string, known []upstream
 	return nil
 }
 
-// buildListener opens a listener, or keeps it.
-func (p *Proxy) buildListener(ctx context.Context, r *running, ch *changes, cfg config.Listener, before *running) error {
-	var l *listener
-	if before != nil {
-		l = before.listeners[cfg.Address]
+// listener returns the one that runs on the address of cfg, or nil.
+func (r *running) listener(cfg config.Listener) *listener {
+	if r == nil {
+		return nil
 	}
+	return r.listeners[cfg.Address]
+}
+
+// buildListener opens a listener, or keeps it.
+func (p *Proxy) buildListener(r *running, ch *changes, cfg config.Listener, certs certificates, before *running) error {
+	l := before.listener(cfg)
 	if l == nil {
 		var err error
 		if l, err = p.open(cfg); err != nil {
@@ -126,7 +132,7 @@ func (p *Proxy) buildListener(ctx context.Context, r *running, ch *changes, cfg 
 	} else {
 		ch.kept = append(ch.kept, l)
 	}
-	s, err := p.newSettings(ctx, r, ch, l, cfg)
+	s, err := p.newSettings(r, ch, l, cfg, certs)
 	if err != nil {
 		return err
 	}

@@ -1,13 +1,11 @@
 package proxy
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"reflect"
 	"sync/atomic"
 
 	"github.com/seed-e3b9a99f/baton/proxy/config"
@@ -71,25 +69,19 @@ func (p *Proxy) open(c config.Listener) (*listener, error) {
 }
 
 // newSettings makes what serves a listener from now on. What fails to be made leaves nothing behind.
-func (p *Proxy) newSettings(ctx context.Context, r *running, ch *changes, l *listener, c config.Listener) (*settings, error) {
-	s := &settings{config: c}
-	before := l.settings.Load()
-	if c.TLS != nil {
-		if before != nil && reflect.DeepEqual(before.config.TLS, c.TLS) {
-			s.certs, s.tls = before.certs, before.tls
-		} else {
-			certs, err := tlsreload.New(ctx, p.tlsOptions(c))
-			if err != nil {
-				return nil, err
-			}
-			ch.undo = append(ch.undo, func() { _ = certs.Close() })
-			s.certs = certs
-			if c.Protocol == config.HTTP {
-				s.tls = certs.Config("h2", "http/1.1")
-			} else {
-				s.tls = certs.Config(c.TLS.ALPN...)
-			}
-		}
+func (p *Proxy) newSettings(r *running, ch *changes, l *listener, c config.Listener, certs certificates) (*settings, error) {
+	s := &settings{config: c, certs: certs.Reloader}
+	switch {
+	case certs.err != nil:
+		return nil, certs.err
+	case c.TLS == nil:
+	case certs.Reloader == nil:
+		before := l.settings.Load()
+		s.certs, s.tls = before.certs, before.tls
+	case c.Protocol == config.HTTP:
+		s.tls = certs.Config("h2", "http/1.1")
+	default:
+		s.tls = certs.Config(c.TLS.ALPN...)
 	}
 	if c.Protocol == config.HTTP {
 		ups := make(map[string]httpproxy.Upstream)
@@ -209,19 +201,4 @@ func (l *listener) connections() (now int, total uint64) {
 		return l.stream.Counts()
 	}
 	return int(l.open.Load()), l.total.Load()
-}
-
-func (p *Proxy) tlsOptions(c config.Listener) tlsreload.Options {
-	full, resumed := p.counts.handshakes.With(c.Name, "false"), p.counts.handshakes.With(c.Name, "true")
-	o := c.TLS.ReloadOptions()
-	o.TicketKeys, o.TicketDomain, o.Logger = p.tickets, c.Name, p.log.With("listener", c.Name)
-	o.Base = &tls.Config{VerifyConnection: func(s tls.ConnectionState) error {
-		if s.DidResume {
-			resumed.Inc()
-		} else {
-			full.Inc()
-		}
-		return nil
-	}}
-	return o
 }

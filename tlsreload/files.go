@@ -7,7 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"syscall"
+	"time"
 )
 
 // Pair is the Source of one certificate and its key in two files.
@@ -30,21 +32,33 @@ type FilePair struct {
 
 const maxFile = 1 << 20 // a full bundle of public CAs has a quarter of that
 
+// quiet is for how long nobody has to have written a file until it counts as at rest. The time of the last write may be
+// by another machine's clock (NFS), so it is far more than what clocks differ by. With one that is off by more, a chain
+// that ends between two certificates is served until the next look; whatever else is half-written does not parse.
+const quiet = time.Minute
+
 // Load reads every file.
 func (f *Files) Load(ctx context.Context) (Contents, error) {
-	var c Contents
+	c, now := Contents{rest: atRest}, time.Now()
+	read := func(path string) ([]byte, error) {
+		b, info, err := readRegular(path, maxFile)
+		if err != nil || !resting(info, now) {
+			c.rest = unsure
+		}
+		return b, err
+	}
 	for _, p := range f.Certificates {
 		if err := ctx.Err(); err != nil {
 			return Contents{}, err
 		}
 		cert := Certificate{Name: p.Cert}
-		cert.Chain, cert.Err = readFile(p.Cert)
+		cert.Chain, cert.Err = read(p.Cert)
 		if p.Key != "" && cert.Err == nil {
-			cert.Key, cert.Err = readFile(p.Key)
+			cert.Key, cert.Err = read(p.Key)
 		}
 		if p.Staple != "" && cert.Err == nil {
 			// Without a staple the certificate is as good as before.
-			if staple, err := readFile(p.Staple); err == nil {
+			if staple, err := read(p.Staple); err == nil {
 				cert.Staple = staple
 			} else if !errors.Is(err, fs.ErrNotExist) {
 				cert.Err = err
@@ -54,24 +68,30 @@ func (f *Files) Load(ctx context.Context) (Contents, error) {
 	}
 	for _, path := range f.ClientCAs {
 		ca := ClientCA{Name: path}
-		ca.PEM, ca.Err = readFile(path)
+		ca.PEM, ca.Err = read(path)
 		c.ClientCAs = append(c.ClientCAs, ca)
 	}
 	return c, nil
 }
 
-// readFile reads a regular file, and does not wait where it is another kind.
-func readFile(path string) ([]byte, error) {
-	b, _, err := readRegular(path, maxFile)
-	return b, err
+// resting tells whether nobody was writing a file when info was had of it, which is after it was read: a write sets the
+// time before anybody can read what it wrote. A time to come tells nothing, and neither does any on Windows, which may
+// keep the old one until the writer is done (learn.microsoft.com/windows/win32/sysinfo/file-times).
+func resting(info fs.FileInfo, now time.Time) bool {
+	return runtime.GOOS != "windows" && now.Sub(info.ModTime()) >= quiet
 }
 
+// readRegular reads a regular file, and does not wait where it is another kind. The info is of after that.
 func readRegular(path string, most int64) ([]byte, fs.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe would wait for a writer
 	if err != nil {
 		return nil, nil, err
 	}
 	defer f.Close()
+	return readOpen(f, path, most)
+}
+
+func readOpen(f fs.File, path string, most int64) ([]byte, fs.FileInfo, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, nil, err
@@ -86,7 +106,8 @@ func readRegular(path string, most int64) ([]byte, fs.FileInfo, error) {
 	if int64(len(b)) > most {
 		return nil, nil, fmt.Errorf("read %s: it has more than %d bytes: is it the right file?", path, most)
 	}
-	return b, info, nil
+	info, err = f.Stat()
+	return b, info, err
 }
 
 func (f *Files) paths() []string {

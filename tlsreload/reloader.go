@@ -23,9 +23,8 @@ type Reloader struct {
 	revokedBefore atomic.Uint64 // sessions that were resumed in an earlier generation may be of a revoked certificate
 
 	rounds  sync.Mutex // one at a time; guards what follows
-	certs   map[string]*identity
-	cas     map[string]*authorities
-	orders  []order // what each source has, by name
+	served  map[slot]good
+	orders  [][]slot // what each source has
 	issues  map[string]*issue
 	revoked map[string]bool // serials
 
@@ -85,7 +84,7 @@ func open(opts Options) (*Reloader, error) {
 	}
 	return &Reloader{
 		opts: opts, tickets: opts.TicketKeys,
-		certs: make(map[string]*identity), cas: make(map[string]*authorities), orders: make([]order, len(opts.Sources)),
+		served: make(map[slot]good), orders: make([][]slot, len(opts.Sources)),
 		issues: make(map[string]*issue), fronts: make(map[string]*front), revoked: make(map[string]bool),
 		wake: make(chan struct{}, 1),
 	}, nil
@@ -138,7 +137,7 @@ func (r *Reloader) Revoke(serial *big.Int) error {
 	r.rounds.Lock()
 	defer r.rounds.Unlock()
 	r.revoked[serial.String()] = true
-	for _, id := range r.certs {
+	for _, id := range identities(r.served) {
 		if id.tls.Leaf.SerialNumber.Cmp(serial) == 0 {
 			id.fate.revoked.Store(true)
 			return fmt.Errorf("certificate %s (serial %x) is served until its source has another", id.name, serial)

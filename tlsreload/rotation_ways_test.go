@@ -83,7 +83,12 @@ var ways = map[string]way{
 		time.Sleep(between) // with nothing there
 		leaf.Write(t, mkdir(t, root, "live"))
 	}},
-	"no events":                {put: renameOver, polled: true, source: func(f *Files) Source { return silent{f} }},
+	"no events": {put: renameOver, polled: true, source: func(f *Files) Source { return silent{f} }},
+	"written long before": {polled: true, source: func(f *Files) Source { return silent{f} }, // so that no look pauses
+		put: func(t testing.TB, root string, _ int, leaf testca.Leaf) {
+			live := mkdir(t, root, "live")
+			bring(t, leaf, filepath.Join(live, "tls.crt"), filepath.Join(live, "tls.key"))
+		}},
 	"certificate before key":   {put: inTwoSteps("tls.crt", "tls.key")},
 	"key before certificate":   {put: inTwoSteps("tls.key", "tls.crt")},
 	"read while it is written": {put: renameOver, wait: true, source: func(f *Files) Source { return &unfinished{Files: f} }},

@@ -2,9 +2,7 @@ package tlsreload
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
 )
@@ -29,6 +27,8 @@ type Watcher interface {
 type Contents struct {
 	Certificates []Certificate
 	ClientCAs    []ClientCA
+
+	rest rest
 }
 
 // Certificate is a certificate with its chain and key: in PEM, or as crypto/tls has it.
@@ -48,49 +48,26 @@ type ClientCA struct {
 	Err  error
 }
 
+// rest is how sure a source is that nobody was writing what it read. What is new is read again accordingly.
+type rest int
+
+const (
+	unsure   rest = iota // read it again some time later
+	atRest               // nobody has written it lately: read it again at once
+	inMemory             // it is never half of something
+)
+
 // Static is a Source of certificates that do not change.
 func Static(certs ...tls.Certificate) []Source { return []Source{static(certs)} }
 
 type static []tls.Certificate
 
 func (s static) Load(context.Context) (Contents, error) {
-	var c Contents
+	c := Contents{rest: inMemory}
 	for i := range s {
 		c.Certificates = append(c.Certificates, Certificate{Name: fmt.Sprintf("certificate %d", i+1), TLS: &s[i]})
 	}
 	return c, nil
-}
-
-// digest identifies contents.
-type digest [sha256.Size]byte
-
-func digestOf(parts ...[]byte) digest {
-	h := sha256.New()
-	var n [8]byte
-	for _, p := range parts {
-		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
-		h.Write(n[:])
-		h.Write(p)
-	}
-	return digest(h.Sum(nil))
-}
-
-func (c *Certificate) digest() digest {
-	switch {
-	case c.Err != nil:
-		return digestOf([]byte("error"), []byte(c.Err.Error()))
-	case c.TLS != nil:
-		return digestOf(append([][]byte{[]byte("tls"), c.TLS.OCSPStaple}, c.TLS.Certificate...)...)
-	default:
-		return digestOf([]byte("pem"), c.Chain, c.Key, c.Staple)
-	}
-}
-
-func (c *ClientCA) digest() digest {
-	if c.Err != nil {
-		return digestOf([]byte("error"), []byte(c.Err.Error()))
-	}
-	return digestOf([]byte("pem"), c.PEM)
 }
 
 var (
