@@ -1,21 +1,35 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/seed-e3b9a99f/baton/bench/internal/figures"
 )
 
 // Comparison is two reports side by side.
 type Comparison struct {
+	A     Side             `json:"a"`
+	B     Side             `json:"b"`
 	Lanes []LaneComparison `json:"lanes"`
 	// OnlyA and OnlyB name the lanes that the other report does not have.
 	OnlyA []string `json:"only_a,omitempty"`
 	OnlyB []string `json:"only_b,omitempty"`
+}
+
+// Side is what one of the two reports comes to.
+type Side struct {
+	Name        string    `json:"name,omitempty"` // for people, as its file's; Compare leaves it empty
+	Started     time.Time `json:"started"`
+	Verdict     string    `json:"verdict"` // Verdict.Line
+	Void        bool      `json:"void"`
+	Interrupted bool      `json:"interrupted"`
 }
 
 // LaneComparison is a lane that both reports have.
@@ -23,6 +37,9 @@ type LaneComparison struct {
 	Name string     `json:"name"`
 	Rows []Compared `json:"rows"`
 }
+
+// lossRate is the one Compared.What that is no time.
+const lossRate = "loss rate"
 
 // Compared is one quantity of a lane. What is "loss rate" (a fraction), or a latency or stall in milliseconds.
 type Compared struct {
@@ -48,7 +65,7 @@ type Estimate struct {
 // Requests that meet the same hiccup are not, so a difference in the last quantiles of two short runs wants a second
 // look: run both again.
 func Compare(a, b Report) Comparison {
-	var c Comparison
+	c := Comparison{A: a.side(), B: b.side()}
 	for _, la := range a.Lanes {
 		i := slices.IndexFunc(b.Lanes, func(l LaneReport) bool { return l.Name == la.Name })
 		if i < 0 {
@@ -65,9 +82,13 @@ func Compare(a, b Report) Comparison {
 	return c
 }
 
+func (r Report) side() Side {
+	return Side{Started: r.Started, Verdict: r.Verdict.Line, Void: r.Verdict.Void, Interrupted: r.Interrupted}
+}
+
 func compareLanes(a, b LaneReport) LaneComparison {
 	c := LaneComparison{Name: a.Name}
-	c.add("loss rate", a.lossRate(), b.lossRate())
+	c.add(lossRate, a.lossRate(), b.lossRate())
 	for _, q := range []struct {
 		name    string
 		percent float64
@@ -131,8 +152,11 @@ func quantileOf(percent float64, windows ...Window) (e Estimate, ok bool) {
 	return Estimate{Value: ms(sum.quantile(percent)), Low: at(math.Floor(n*q - spread)), High: at(math.Ceil(n*q+spread) + 1)}, true
 }
 
-// WriteText writes the comparison as a table for people. Latencies are in milliseconds.
+// WriteText writes the comparison for people: which report is which, and a table with the units of its rows.
 func (c Comparison) WriteText(w io.Writer) error {
+	if err := c.writeSides(w); err != nil {
+		return err
+	}
 	rows := [][]string{{"lane", "what", "A", "95 % within", "B", "95 % within", "B/A", ""}}
 	for _, l := range c.Lanes {
 		for i, r := range l.Rows {
@@ -140,7 +164,11 @@ func (c Comparison) WriteText(w io.Writer) error {
 			if i == 0 {
 				name = l.Name
 			}
-			rows = append(rows, slices.Concat([]string{name, r.What}, r.cells(r.A), r.cells(r.B), []string{r.ratio(), r.words()}))
+			what := r.What + ", ms"
+			if r.What == lossRate {
+				what = r.What + ", %"
+			}
+			rows = append(rows, slices.Concat([]string{name, what}, r.cells(r.A), r.cells(r.B), []string{r.ratio(), r.words()}))
 		}
 	}
 	if err := writeColumns(w, rows); err != nil {
@@ -159,10 +187,34 @@ func (c Comparison) WriteText(w io.Writer) error {
 	return nil
 }
 
+// writeSides says what A and B are, and what is against taking them at their word.
+func (c Comparison) writeSides(w io.Writer) error {
+	var b strings.Builder
+	sides := []struct {
+		letter string
+		Side
+	}{{"A", c.A}, {"B", c.B}}
+	for _, s := range sides {
+		name := cmp.Or(s.Name, "a run")
+		fmt.Fprintf(&b, "%s: %s, begun %s: %s\n", s.letter, name, s.Started.Format("2006-01-02 15:04:05 MST"), s.Verdict)
+	}
+	for _, s := range sides {
+		if s.Void {
+			fmt.Fprintf(&b, "%s is VOID: its client was no fair witness, so a difference may be the client's; run it again\n", s.letter)
+		}
+		if s.Interrupted {
+			fmt.Fprintf(&b, "%s was INTERRUPTED: it lacks what was to come, such as upgrades\n", s.letter)
+		}
+	}
+	b.WriteString("\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
 func (r Compared) cells(e Estimate) []string {
 	number := figures.Milliseconds
-	if r.What == "loss rate" {
-		number = func(f float64) string { return strconv.FormatFloat(f, 'g', 2, 64) }
+	if r.What == lossRate {
+		number = func(f float64) string { return strconv.FormatFloat(100*f, 'g', 3, 64) }
 	}
 	if e.Exact {
 		return []string{number(e.Value), "-"}

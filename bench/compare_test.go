@@ -27,8 +27,15 @@ func TestCompare(t *testing.T) {
 	a := Report{Lanes: []LaneReport{laneOf("http new", 10000, 0, time.Millisecond), laneOf("tcp new", 1, 0, 0), laneOf("old", 1, 0, 0)}}
 	b := Report{Lanes: []LaneReport{laneOf("new", 1, 0, 0), laneOf("tcp new", 1, 0, 0), laneOf("http new", 9900, 100, 11*time.Millisecond)}}
 	b.Lanes[2].Stall = 25
+	for _, r := range []*Report{&a, &b} {
+		r.Started = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	}
+	a.Verdict.Line, b.Verdict.Line = "PASS: 0 of 10,002 requests lost", "FAIL: 100 of 10,002 requests lost"
+	b.Verdict.Void, a.Interrupted = true, true // as merged runs may be, and one that has failed before
 	var text strings.Builder
-	if err := Compare(a, b).WriteText(&text); err != nil {
+	compared := Compare(a, b)
+	compared.A.Name, compared.B.Name = "old.json", "new.json"
+	if err := compared.WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "compare.txt", text.String())
@@ -45,6 +52,19 @@ func TestCompare(t *testing.T) {
 	}
 	if r := rows["longest stall"]; r.Differ || r.Ratio != 2 {
 		t.Errorf("12.5 ms and 25 ms, one each: %+v", r)
+	}
+}
+
+// There is nothing to warn of in two whole runs, and nothing to name them by but their time.
+func TestCompareSides(t *testing.T) {
+	var text strings.Builder
+	if err := Compare(Report{}, Report{}).WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	got := text.String()
+	if !strings.HasPrefix(got, "A: a run, begun 0001-01-01") || !strings.Contains(got, "\nB: a run, begun 0001-01-01") ||
+		strings.Contains(got, "VOID") || strings.Contains(got, "INTERRUPTED") {
+		t.Error(got)
 	}
 }
 

@@ -73,8 +73,8 @@ var conditionForm = regexp.MustCompile(`^(?:(upgrading|steady)\.)?([a-z][a-z0-9.
 //   - a time: any quantile such as p99.9, max, stall, lag (99 of 100 operations began within it);
 //   - a fraction, as 1e-5 or 0.1%: loss-bound, the bound on the loss rate at 95 %.
 //
-// void and interrupted stand alone. A quantile is of a lane's whole run; upgrading.p99 is of what touched an upgrade
-// only, and steady.p99 of the rest.
+// void and interrupted stand alone. Quantities lists all but the quantiles. A quantile is of a lane's whole run;
+// upgrading.p99 is of what touched an upgrade only, and steady.p99 of the rest.
 func ParseConditions(text string) (Conditions, error) {
 	var all Conditions
 	for part := range strings.SplitSeq(text, ",") {
@@ -103,7 +103,7 @@ func parseCondition(text string) (c Condition, err error) {
 	} else if i := slices.IndexFunc(quantities, func(q quantity) bool { return q.name == name }); i >= 0 {
 		c.quantity = quantities[i]
 	} else {
-		return c, fmt.Errorf("there is no %q; there are quantiles such as p99.9, and %s", name, quantityNames())
+		return c, fmt.Errorf("there is no %q; there are quantiles such as p99.9, and %s", name, strings.Join(Quantities(), ", "))
 	}
 	switch {
 	case c.windows != "" && c.percent == 0:
@@ -117,12 +117,23 @@ func parseCondition(text string) (c Condition, err error) {
 	return c, err
 }
 
-func quantityNames() string {
-	var names []string
+// Quantities returns the names of what a condition can be on, besides quantiles.
+func Quantities() (names []string) {
 	for _, q := range quantities {
 		names = append(names, q.name)
 	}
-	return strings.Join(names, ", ")
+	return names
+}
+
+// OfUpgrades returns the conditions that can never be met by a run without upgrades, as they were written: those on
+// upgrading quantiles.
+func (c Conditions) OfUpgrades() (texts []string) {
+	for _, condition := range c {
+		if condition.windows == "upgrading" {
+			texts = append(texts, condition.text)
+		}
+	}
+	return texts
 }
 
 func (u unit) example() string {

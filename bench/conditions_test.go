@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -64,6 +65,33 @@ func TestConditionsRefuse(t *testing.T) {
 	} {
 		if _, err := ParseConditions(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// Only those that a run without upgrades passes whatever it loses, or waits for.
+func TestConditionsOfUpgrades(t *testing.T) {
+	c, err := ParseConditions("upgrading.p99>1s, steady.p50>1s, p99>1s, lost>0, failed-upgrades>0, upgrading.p50 > 1ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.OfUpgrades(); !slices.Equal(got, []string{"upgrading.p99>1s", "upgrading.p50 > 1ms"}) {
+		t.Errorf("%q", got)
+	}
+	if got := c[1:5].OfUpgrades(); got != nil {
+		t.Errorf("%q", got)
+	}
+}
+
+// Nobody should have to read Go to write a condition.
+func TestConditionsAreInTheManual(t *testing.T) {
+	text, err := os.ReadFile("../docs/bench.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(Quantities(), "upgrading.p99", "steady.p99") {
+		if !strings.Contains(string(text), "`"+name+"`") {
+			t.Errorf("docs/bench.md has no `%s`", name)
 		}
 	}
 }

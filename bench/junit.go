@@ -103,7 +103,7 @@ func (r Report) laneCase(l LaneReport, time string) junitCase {
 		var text strings.Builder
 		for _, f := range l.Failures {
 			if f.Class.Lost() {
-				fmt.Fprintf(&text, "%s %s: %s\n", figures.Thousands(f.Count), f.Failure, f.Sample)
+				fmt.Fprintf(&text, "%s %s: %s\n", figures.Thousands(f.Count), f.Failure, f.Cause(f.Sample))
 			}
 		}
 		c.Failure = &junitTrouble{
@@ -111,6 +111,11 @@ func (r Report) laneCase(l LaneReport, time string) junitCase {
 		}
 	}
 	return c
+}
+
+// Cause is what an error's text, as FailureCount.Sample or Loss.Sample, says besides the failure itself.
+func (f Failure) Cause(sample string) string {
+	return strings.TrimPrefix(sample, f.String()+": ")
 }
 
 // eventCase leaves losses to the lanes if some are allowed, since an event's count does not tell them apart.

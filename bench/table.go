@@ -108,10 +108,14 @@ func latencies(heads [4]string, of func(LaneReport) Latency) (columns []column) 
 }
 
 // withTroubles adds a last column, how operations failed, and as many rows as that takes. Where there is no room for it
-// beside the table, it comes below.
+// beside the table, it comes below. Where none failed, it has no head.
 func withTroubles(rows [][]string, lanes []LaneReport) [][]string {
 	room := tableWidth - width(rows) - len(gap)
-	all := [][]string{append(rows[0], "how they failed")}
+	head := "how they failed"
+	if !slices.ContainsFunc(lanes, func(l LaneReport) bool { return l.trouble() != nil }) {
+		head = ""
+	}
+	all := [][]string{append(rows[0], head)}
 	var below [][]string
 	empty := make([]string, len(rows[0]))
 	for i, l := range lanes {

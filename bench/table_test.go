@@ -26,7 +26,16 @@ tcp long         5     4         2       -     -      -      -               -  
 	if err := WriteTable(&b, r); err != nil || b.String() != want[1:] {
 		t.Errorf("%v\n%s\nwant\n%s", err, b.String(), want[1:])
 	}
-	r.Upgrades = nil
+	r.Upgrades, r.Lanes = nil, append(r.Lanes[:1:1], LaneReport{Name: "late", Late: 1})
+	b.Reset()
+	if WriteTable(&b, r); strings.Count(b.String(), "how they failed") != 1 {
+		t.Errorf("where the client was late:\n%s", b.String())
+	}
+	r.Lanes = r.Lanes[:1]
+	b.Reset()
+	if WriteTable(&b, r); strings.Contains(b.String(), "how they failed") || !strings.HasSuffix(b.String(), "12.3  1,235\n") {
+		t.Errorf("where none failed:\n%s", b.String())
+	}
 	b.Reset()
 	if WriteTable(&b, r); strings.Contains(b.String(), "upgrading") {
 		t.Errorf("without upgrades:\n%s", b.String())

@@ -107,16 +107,16 @@ type lane struct {
 	P50   []value   `json:"p50"`
 	P99   []value   `json:"p99"`
 	Max   []value   `json:"max"`
-	Lost  []int64   `json:"lost"`
+	Lost  []value   `json:"lost"`
 	// Histograms are by window: how many operations took up to each of the bounds, in milliseconds.
 	Bounds []float64          `json:"bounds"`
 	Counts map[string][]int64 `json:"counts"`
 }
 
-// value is a latency in milliseconds, or null where nothing succeeded.
+// value is a latency in milliseconds, or a count of losses. Where nothing succeeded, or nothing was lost, it is 0.
 type value float64
 
-// MarshalJSON writes 0, which no latency is, as null: the chart has a gap there.
+// MarshalJSON writes 0 as null: the chart has nothing there.
 func (v value) MarshalJSON() ([]byte, error) {
 	if v == 0 {
 		return []byte("null"), nil
@@ -138,7 +138,7 @@ func chartData(r bench.Report) (charts, error) {
 		for _, p := range l.Series {
 			drawn.At = append(drawn.At, p.At)
 			drawn.P50, drawn.P99, drawn.Max = append(drawn.P50, value(p.P50)), append(drawn.P99, value(p.P99)), append(drawn.Max, value(p.Max))
-			drawn.Lost = append(drawn.Lost, p.Lost)
+			drawn.Lost = append(drawn.Lost, value(p.Lost))
 		}
 		for name, window := range map[string]bench.Window{"before": l.Before, "during": l.During, "after": l.After} {
 			counts, err := bucketCounts(window.Histogram)

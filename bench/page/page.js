@@ -10,6 +10,7 @@
 
 	const axis = (label, more) => ({ label, stroke: css('--fg'), grid: { stroke: css('--line'), width: 1 }, ticks: { stroke: css('--line') }, ...more });
 	const seconds = { label: 'second', value: (u, v) => v == null ? '' : v.toFixed(0) + ' s' };
+	const count = (u, v, series, at) => at == null ? '–' : v ?? 0;
 	const ms = (u, v) => v == null ? '–' : v.toPrecision(3) + ' ms';
 
 	// The events, behind the lines.
@@ -66,7 +67,7 @@
 			options: {
 				scales: { x: { time: false, range: [0, Math.max(bench.duration, 1)] }, y: { range: [0, most * 1.1] } },
 				axes: [axis('seconds'), axis('lost', { size: 60 })],
-				series: [seconds, ...bench.lanes.map((l, i) => ({ label: l.name, stroke: colour(i), dash: dash(i), width: 2, paths: uPlot.paths.bars({ size: [.8, 40] }), fill: colour(i) + '80', points: { show: false } }))],
+				series: [seconds, ...bench.lanes.map((l, i) => ({ label: l.name, stroke: colour(i), dash: dash(i), width: 2, value: count, paths: uPlot.paths.bars({ size: [.8, 40] }), fill: colour(i) + '80', points: { show: false } }))],
 				plugins: [bands],
 			},
 			data: [at, ...bench.lanes.map(l => along(at, l, l.lost || []))],

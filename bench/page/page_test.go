@@ -39,8 +39,9 @@ func sample(t testing.TB) bench.Report {
 	t.Helper()
 	lane := bench.LaneReport{
 		Name: `http "new" </script>`, Operations: 12_345, OK: 12_344, Lost: 1, HiddenByRetry: 1, LossBound: 3.8e-4, Stall: 41.5,
+		Steady: bench.Latency{Count: 100, P999: 7.75, Max: 77.7}, Upgrading: bench.Latency{Count: 20, P50: 8.25, Max: 88.8},
 		Before: bench.Window{Histogram: histogram(t, 100, 250, 300)}, During: bench.Window{Histogram: histogram(t, 10, 900, 20_000)},
-		Losses: []bench.Loss{{Failure: bench.Failure{Class: bench.ResetBeforeResponse, Errno: "ECONNRESET"}, At: 2.1, Upgrade: 1, Hidden: true, Sample: "read: connection reset <b>"}},
+		Losses: []bench.Loss{{Failure: bench.Failure{Class: bench.ResetBeforeResponse, Errno: "ECONNRESET"}, At: 2.1, Upgrade: 1, Hidden: true, Sample: "reset before response (ECONNRESET): read: connection reset <b>"}},
 	}
 	for i := range 5 {
 		lane.Series = append(lane.Series, bench.Point{At: float64(i), Operations: 10, P50: .3, P99: .9, Max: 20})
@@ -77,7 +78,8 @@ func TestWrite(t *testing.T) {
 	for _, want := range []string{
 		"FAIL: 1 of 24,690 requests lost", "12,345", "reset-before-response", "it did not come", "ECONNRESET", "3.8e-04",
 		"rotation 2</th>", "<td>36.1</td>", "bad binary: hang, which ended after 5,000 ms", "<td>1,234</td>", "<td>3</td><td>2</td><td>1.9x</td><td>0.25 s</td>",
-		"still alive", "upgrades</span>, ", "rotations</span>, ", "those that failed</span>.", "read: connection reset &lt;b&gt;", "http &#34;new&#34; &lt;/script&gt;",
+		"still alive", "upgrades</span>, ", "rotations</span>, ", "those that failed</span>.", `<td class="text">read: connection reset &lt;b&gt;</td>`, "<td>7.75</td><td>77.7</td><td>8.25</td>", "<td>88.8</td>",
+		`"lost":[null,null,1,null,null]`, "http &#34;new&#34; &lt;/script&gt;",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q on the page", want)

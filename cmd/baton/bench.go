@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,10 @@ type benchCmds struct {
 // Help is shown by baton bench --help.
 func (benchCmds) Help() string {
 	return `Without a command it is run: baton bench --http 127.0.0.1:8080 --pid-file app.pid, say, and with no flags at all it
-drives its own demo. baton bench run --help lists the flags.`
+drives its own demo.
+
+baton bench run --help has all the flags, and what the exit status means. baton bench --list-lanes has the kinds of
+client.`
 }
 
 // benchCmd drives a server with clients while it is upgraded. Without a target it starts the demo and drives that.
@@ -41,7 +45,7 @@ type benchCmd struct {
 	Verify           bool         `group:"What to ask" help:"Verify the server's certificate. Without it any certificate will do."`
 	GenerationHeader string       `default:"Baton-Generation" placeholder:"NAME" group:"What to ask" help:"Response header that changes with the generation (${default}). Where there is none, the pidfile tells."`
 
-	PidFile        string        `placeholder:"FILE" group:"Upgrades" help:"Upgrade by a signal to the process that this file names."`
+	PidFile        string        `placeholder:"FILE" group:"Upgrades" help:"The server's pidfile: upgrade by a signal to the process that it names, and watch its processes."`
 	Signal         string        `placeholder:"SIG" group:"Upgrades" help:"The signal: a name or a number (HUP)."`
 	UpgradeCmd     string        `placeholder:"CMD" group:"Upgrades" help:"Upgrade by this command, run by sh -c, instead of a signal."`
 	Upgrades       int           `default:"10" placeholder:"N" group:"Upgrades" help:"How many times (${default}); 0 only drives the server."`
@@ -53,8 +57,8 @@ type benchCmd struct {
 	Rate     float64       `default:"400" placeholder:"N" group:"Load" help:"Operations a second in each lane (${default})."`
 	Conns    int           `default:"50" placeholder:"N" group:"Load" help:"Connections in each lane that keeps them (${default})."`
 	Timeout  time.Duration `default:"5s" placeholder:"D" group:"Load" help:"When an operation is lost (${default})."`
-	StartAt  string        `placeholder:"TIME" group:"Load" help:"Begin at this time (RFC 3339), as other machines do."`
-	StartIn  time.Duration `placeholder:"D" group:"Load" help:"Begin so long from now."`
+	StartAt  string        `placeholder:"TIME" group:"Load" help:"Begin at this time (RFC 3339). Runs that are to be merged begin at the same one."`
+	StartIn  time.Duration `placeholder:"D" group:"Load" help:"Begin so long from now, to have something else ready by then. Runs that are to be merged need --start-at."`
 
 	Output  outputFlags `embed:"" group:"Results"`
 	MaxLost int64       `placeholder:"N" group:"Results" help:"Exit with status 0 up to this many lost requests (0)."`
@@ -70,8 +74,14 @@ type benchCmd struct {
 func (benchCmd) Help() string {
 	return `Without --http, --https or --tcp it starts baton demo on free loopback ports, drives that, and stops it.
 
-The clients never retry. Exit status: 0 nothing was lost; 1 something was, or an upgrade failed, or a condition of
---fail-on holds, or the client could not keep its schedule; 2 the command line is wrong.`
+The clients never retry. Exit status:
+
+0: nothing was lost, or no more than --max-lost.
+
+1: something was, or an upgrade failed, or a condition of --fail-on holds, or the run is void since the client could not
+keep its schedule, or it was interrupted.
+
+2: nothing was measured: the command line is wrong, the server cannot be reached, or a file cannot be written.`
 }
 
 // drainTimeout is how long the demo's old generations may hold connections. It is short of three intervals, so that
@@ -80,6 +90,10 @@ const drainTimeout = 5 * time.Second
 
 // Validate is called by kong, which puts the error on one line.
 func (b *benchCmd) Validate() error {
+	if err := b.Events.parse(); err != nil {
+		return err
+	}
+	upgrades := b.Upgrades > 0 && b.Events.has(bench.KindUpgrade)
 	for _, rule := range []struct {
 		broken bool
 		say    string
@@ -100,10 +114,13 @@ func (b *benchCmd) Validate() error {
 		{b.demo() && b.PidFile+b.UpgradeCmd+b.Signal != "",
 			"--pid-file, --signal, --upgrade-cmd: say which server, by --http, --https or --tcp"},
 		{!b.demo() && b.DemoLog != "", "--demo-log: there is no demo when a target is given"},
-		{!b.demo() && b.Upgrades > 0 && b.PidFile+b.UpgradeCmd == "",
+		{b.DemoLog == "-", "--demo-log: give a file; the demo writes to it by itself"},
+		{!b.demo() && upgrades && b.PidFile+b.UpgradeCmd == "",
 			"say how to upgrade the server, by --pid-file or --upgrade-cmd, or give --upgrades 0"},
 		{b.Signal != "" && b.UpgradeCmd != "", "--signal, --upgrade-cmd: give one of them"},
 		{b.Signal != "" && b.PidFile == "" && !b.demo(), "--signal: say to which process, by --pid-file"},
+		{b.Signal+b.UpgradeCmd != "" && b.Upgrades > 0 && !upgrades,
+			"--signal, --upgrade-cmd: there is no upgrade among --events; add it"},
 	} {
 		if rule.broken {
 			return errors.New(rule.say)
@@ -113,6 +130,10 @@ func (b *benchCmd) Validate() error {
 		if err := part.validate(b); err != nil {
 			return err
 		}
+	}
+	if err := apart(append(b.Output.destinations(),
+		destination{"markdown", b.Comparison.Markdown}, destination{"demo-log", b.DemoLog})...); err != nil {
+		return err
 	}
 	startAt, err := bench.StartTime(b.StartAt, b.StartIn, time.Now())
 	if err != nil {
@@ -126,8 +147,13 @@ func (b *benchCmd) Validate() error {
 	if b.Duration == 0 {
 		b.plan.Duration = 20 * time.Second
 	}
-	if b.demo() || b.ListLanes {
+	if b.ListLanes || b.Comparison.Against != nil {
 		return nil
+	}
+	if b.demo() {
+		trial := *b // to find mistakes in what to drive before the demo is started
+		trial.Upgrades = 0
+		return trial.aim(targets{"127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1", ""}, true)
 	}
 	return b.aim(targets{b.HTTP, b.HTTPS, b.TCP, b.PidFile}, false)
 }
@@ -179,23 +205,27 @@ func (b *benchCmd) aim(at targets, sameBody bool) error {
 	if b.Upgrades == 0 {
 		return nil
 	}
-	trigger := bench.ShellCommand(b.UpgradeCmd)
-	if b.UpgradeCmd == "" {
-		name := b.Signal
-		if name == "" {
-			name = "HUP"
-		}
-		sig, err := bench.ParseSignal(name)
-		if err != nil {
-			return fmt.Errorf("--signal: %w", err)
-		}
-		trigger = bench.SignalPIDFile(at.pidFile, sig)
-	}
 	b.plan.Upgrades = &bench.Upgrades{
-		Count: b.Upgrades, Interval: b.Interval, Timeout: b.UpgradeTimeout,
-		Trigger: trigger, PIDFile: at.pidFile,
+		Count: b.Upgrades, Interval: b.Interval, Timeout: b.UpgradeTimeout, PIDFile: at.pidFile,
+	}
+	if b.Events.has(bench.KindUpgrade) {
+		if b.plan.Upgrades.Trigger, err = b.trigger(at.pidFile); err != nil {
+			return err
+		}
 	}
 	return b.Events.apply(b.plan.Upgrades, b.at)
+}
+
+// trigger is how the server is upgraded.
+func (b *benchCmd) trigger(pidFile string) (bench.Trigger, error) {
+	if b.UpgradeCmd != "" {
+		return bench.ShellCommand(b.UpgradeCmd), nil
+	}
+	sig, err := bench.ParseSignal(cmp.Or(b.Signal, "HUP"))
+	if err != nil {
+		return nil, fmt.Errorf("--signal: %w", err)
+	}
+	return bench.SignalPIDFile(pidFile, sig), nil
 }
 
 func (b *benchCmd) Run(ctx context.Context, s streams) (err error) {
@@ -206,13 +236,13 @@ func (b *benchCmd) Run(ctx context.Context, s streams) (err error) {
 	defer done()
 	bench.RaiseFileLimit()
 
-	out, err := b.Output.open(s)
+	out, err := openOutput(s, append(b.Output.destinations(), destination{"markdown", b.Comparison.Markdown}))
 	if err != nil {
-		return err
+		return unmeasured(err)
 	}
-	defer func() { err = errors.Join(err, out.close()) }()
+	defer func() { err = out.end(err) }()
 	if b.Comparison.Against != nil {
-		return b.against(ctx, out)
+		return unmeasured(b.against(ctx, out))
 	}
 	var got bench.Report
 	if b.demo() {
@@ -221,9 +251,9 @@ func (b *benchCmd) Run(ctx context.Context, s streams) (err error) {
 		got, err = b.drive(ctx, out.people)
 	}
 	if err != nil {
-		return err
+		return unmeasured(err)
 	}
-	return out.write(got)
+	return out.write(&b.Output, got)
 }
 
 // endings are the signals that end a run early, with what was counted so far, and the demo stopped. SIGPIPE is among
@@ -268,11 +298,12 @@ func (b *benchCmd) drive(ctx context.Context, people io.Writer) (bench.Report, e
 		b.plan.Lanes = lanes
 	}
 	fmt.Fprintln(people, b.plan.Header())
-	if !b.Verify && (b.demo() || b.HTTPS != "") {
+	if !b.Verify && overTLS(b.plan.Lanes) {
 		fmt.Fprintln(people, "certificates are not verified")
 	}
 	live := bench.NewLive(people)
 	defer live.Close()
 	b.plan.Progress, b.plan.Upgraded = live.Progress, live.Upgraded
+	b.plan.Noted = func(note string) { fmt.Fprintln(people, "note:", note) }
 	return bench.Run(ctx, b.plan)
 }

@@ -17,17 +17,20 @@ import (
 type againstFlags struct {
 	Against  []string      `placeholder:"PEER" help:"Do the same work against each of these in turn, and print one table: baton, tableflip, endless, grace, overseer, restart, reuseport, nginx, haproxy, caddy, or all."`
 	Drain    time.Duration `placeholder:"D" help:"How long a replaced process may finish what it serves; without it, as each peer's manual or example has it."`
-	Markdown string        `placeholder:"FILE" help:"Write the table in Markdown."`
+	Markdown string        `placeholder:"FILE" help:"Write the table in Markdown; - for standard output."`
 
 	peers []against.Peer
 }
 
-func (f *againstFlags) validate(*benchCmd) error {
+func (f *againstFlags) validate(b *benchCmd) error {
 	if f.Against == nil {
 		if f.Drain != 0 || f.Markdown != "" {
 			return errors.New("--drain, --markdown: they belong to --against")
 		}
 		return nil
+	}
+	if o := b.Output; o.HTML+o.HDRLog+o.JUnit+o.Benchmarks+o.FailOn != "" {
+		return errors.New("--html, --hdr-log, --junit, --benchmarks, --fail-on: they are for one run; --against has --json and --markdown")
 	}
 	peers, err := against.Select(strings.Join(f.Against, ","))
 	if err != nil {
@@ -46,13 +49,6 @@ func (b *benchCmd) against(ctx context.Context, out *output) (err error) {
 	if err != nil {
 		return err
 	}
-	var markdown io.WriteCloser
-	if path := b.Comparison.Markdown; path != "" {
-		if markdown, err = os.Create(path); err != nil {
-			return fmt.Errorf("--markdown: %w", err)
-		}
-		defer func() { err = errors.Join(err, markdown.Close()) }()
-	}
 	options := against.Options{Baton: self, Drain: b.Comparison.Drain}
 	outcomes, err := against.Run(ctx, b.Comparison.peers, options, func(r *against.Running) (bench.Plan, error) {
 		plan := b.plan
@@ -68,18 +64,11 @@ func (b *benchCmd) against(ctx context.Context, out *output) (err error) {
 	if err != nil {
 		return err
 	}
-	if f := out.files["json"]; f != nil {
-		if err := against.WriteJSON(f, outcomes); err != nil {
-			return fmt.Errorf("--json: %w", err)
-		}
-	}
-	if markdown != nil {
-		if err := against.Markdown(markdown, outcomes); err != nil {
-			return fmt.Errorf("--markdown: %w", err)
-		}
-	}
+	err = errors.Join(
+		out.put("json", func(w io.Writer) error { return against.WriteJSON(w, outcomes) }),
+		out.put("markdown", func(w io.Writer) error { return against.Markdown(w, outcomes) }))
 	fmt.Fprintln(out.people)
-	return against.Table(out.people, outcomes)
+	return errors.Join(err, against.Table(out.people, outcomes))
 }
 
 // refused is how long an upgrade may take in a comparison: some peers refuse one without a word while they drain.

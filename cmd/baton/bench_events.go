@@ -13,7 +13,7 @@ import (
 type eventFlags struct {
 	Jitter        time.Duration `placeholder:"D" help:"Make each interval longer or shorter by up to so much."`
 	Events        string        `placeholder:"KIND,..." help:"What takes turns: upgrade, rotate (the certificate), reload (the configuration)."`
-	RollingBinary []string      `placeholder:"FILE,..." help:"Binaries to install in turn before each upgrade, in place of --server-binary."`
+	RollingBinary []string      `placeholder:"FILE" help:"Binaries to install in turn before each upgrade, in place of --server-binary."`
 	ServerBinary  string        `placeholder:"FILE" help:"The file that the server runs when it upgrades."`
 	Inject        string        `placeholder:"FAULT,..." help:"Bad binaries to mix in, in place of --server-binary: exit, hang, crash. The server is to survive them."`
 	InjectEvery   int           `placeholder:"N" help:"Of so many upgrades the last one is bad (2)."`
@@ -23,11 +23,28 @@ type eventFlags struct {
 	RotateCACert  string        `name:"rotate-ca-cert" placeholder:"FILE" help:"CA that signs the new certificates; self-signed without."`
 	RotateCAKey   string        `name:"rotate-ca-key" placeholder:"FILE" help:"Its key."`
 	RotateCmd     string        `placeholder:"CMD" help:"Command that tells the server of a new certificate, where it does not look itself."`
-	ReloadCmd     string        `placeholder:"CMD" help:"Command that makes the server read its configuration anew."`
+	ReloadSignal  string        `placeholder:"SIG" help:"Signal that makes the server read its configuration anew, to the process in --pid-file: a name or a number."`
+	ReloadCmd     string        `placeholder:"CMD" help:"Command that does, instead of a signal."`
+
+	kinds []bench.Kind
 }
 
+// parse reads what the other flags are looked at by.
+func (f *eventFlags) parse() (err error) {
+	f.kinds = []bench.Kind{bench.KindUpgrade}
+	if f.Events == "" {
+		return nil
+	}
+	if f.kinds, err = bench.ParseKinds(f.Events); err != nil {
+		return fmt.Errorf("--events: %w", err)
+	}
+	return nil
+}
+
+func (f *eventFlags) has(k bench.Kind) bool { return slices.Contains(f.kinds, k) }
+
 func (f *eventFlags) any() bool {
-	return f.Events+f.ServerBinary+f.Inject+f.RotateCert+f.RotateKey+f.RotateCACert+f.RotateCAKey+f.RotateCmd+f.ReloadCmd != "" ||
+	return f.Events+f.ServerBinary+f.Inject+f.RotateCert+f.RotateKey+f.RotateCACert+f.RotateCAKey+f.RotateCmd+f.ReloadSignal+f.ReloadCmd != "" ||
 		f.RollingBinary != nil || f.Jitter+f.Hang != 0 || f.InjectEvery != 0
 }
 
@@ -44,6 +61,13 @@ func (f *eventFlags) validate(b *benchCmd) error {
 		{(f.RotateCert == "") != (f.RotateKey == ""), "--rotate-cert and --rotate-key: give both, or none of them"},
 		{(f.RotateCACert == "") != (f.RotateCAKey == ""), "--rotate-ca-cert and --rotate-ca-key: give both, or none of them"},
 		{f.RotateCert != "" && b.HTTPS == "", "--rotate-cert: say where it is served, by --https"},
+		{f.ReloadSignal != "" && f.ReloadCmd != "", "--reload-signal, --reload-cmd: give one of them"},
+		{f.ReloadSignal != "" && b.PidFile == "", "--reload-signal: say to which process, by --pid-file"},
+		{f.ReloadSignal+f.ReloadCmd != "" && !f.has(bench.KindReload), "--reload-signal, --reload-cmd: there is no reload among --events; add it"},
+		{f.has(bench.KindReload) && f.ReloadSignal+f.ReloadCmd == "", "--events: say how the server reloads, by --reload-signal or --reload-cmd"},
+		{f.RotateCert+f.RotateCmd != "" && !f.has(bench.KindRotate), "--rotate-cert, --rotate-cmd: there is no rotate among --events; add it"},
+		{f.has(bench.KindRotate) && f.RotateCert == "", "--events: say which certificate to rotate, by --rotate-cert and --rotate-key"},
+		{f.ServerBinary != "" && !f.has(bench.KindUpgrade), "--rolling-binary, --inject: there is no upgrade among --events; add it"},
 		{f.InjectEvery < 0 || f.Hang < 0, "--inject-every, --hang: give more than zero"},
 	} {
 		if rule.broken {
@@ -55,14 +79,7 @@ func (f *eventFlags) validate(b *benchCmd) error {
 
 // apply adds the events to the upgrades.
 func (f *eventFlags) apply(u *bench.Upgrades, at bench.Targets) error {
-	u.Jitter = f.Jitter
-	if f.Events != "" {
-		kinds, err := bench.ParseKinds(f.Events)
-		if err != nil {
-			return fmt.Errorf("--events: %w", err)
-		}
-		u.Kinds = kinds
-	}
+	u.Jitter, u.Kinds = f.Jitter, f.kinds
 	if f.RollingBinary != nil {
 		u.Rolling = &bench.Rolling{Path: f.ServerBinary, Binaries: f.RollingBinary}
 	}
@@ -73,11 +90,15 @@ func (f *eventFlags) apply(u *bench.Upgrades, at bench.Targets) error {
 		}
 		u.Inject = &bench.Injection{Path: f.ServerBinary, Faults: faults, Every: f.InjectEvery, Hang: f.Hang}
 	}
-	if f.ReloadCmd != "" {
+	switch {
+	case f.ReloadCmd != "":
 		u.Reload = bench.ShellCommand(f.ReloadCmd)
-	}
-	if slices.Contains(u.Kinds, bench.KindReload) && u.Reload == nil {
-		return errors.New("--events: say how the server reloads, by --reload-cmd")
+	case f.ReloadSignal != "":
+		sig, err := bench.ParseSignal(f.ReloadSignal)
+		if err != nil {
+			return fmt.Errorf("--reload-signal: %w", err)
+		}
+		u.Reload = bench.SignalPIDFile(u.PIDFile, sig)
 	}
 	if f.RotateCert != "" {
 		u.Rotation = &bench.Rotation{
@@ -87,9 +108,6 @@ func (f *eventFlags) apply(u *bench.Upgrades, at bench.Targets) error {
 		if f.RotateCmd != "" {
 			u.Rotation.Trigger = bench.ShellCommand(f.RotateCmd)
 		}
-	}
-	if slices.Contains(u.Kinds, bench.KindRotate) && u.Rotation == nil {
-		return errors.New("--events: say which certificate to rotate, by --rotate-cert and --rotate-key")
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/seed-e3b9a99f/baton/bench"
@@ -55,6 +56,15 @@ func possibleLanes(ctx context.Context, lanes []bench.Lane, people io.Writer) (p
 		fmt.Fprintf(people, "left out: %v\n", err)
 	}
 	return possible, nil
+}
+
+// overTLS reports whether any of the lanes is for the HTTPS target.
+func overTLS(lanes []bench.Lane) bool {
+	kinds := bench.Lanes()
+	return slices.ContainsFunc(lanes, func(l bench.Lane) bool {
+		name := strings.ReplaceAll(l.Name(), " ", "-")
+		return slices.ContainsFunc(kinds, func(k bench.LaneInfo) bool { return k.Name == name && k.Needs == bench.NeedsHTTPS })
+	})
 }
 
 func listLanes(w io.Writer) error {

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/seed-e3b9a99f/baton/bench"
 	"github.com/seed-e3b9a99f/baton/bench/page"
@@ -13,30 +16,89 @@ import (
 
 // outputFlags say what becomes of the report.
 type outputFlags struct {
-	JSON       string `name:"json" placeholder:"FILE" help:"Write the report as JSON; - for standard output, and all else to standard error."`
+	JSON       string `name:"json" placeholder:"FILE" help:"Write the report as JSON. Here and below - is standard output, for one of them; all else then goes to standard error."`
 	HTML       string `name:"html" placeholder:"FILE" help:"Write a page that shows it, and needs nothing beside it."`
 	HDRLog     string `name:"hdr-log" placeholder:"FILE" help:"Write the latencies in HdrHistogram's log format."`
 	JUnit      string `name:"junit" placeholder:"FILE" help:"Write JUnit XML, for CI."`
 	Benchmarks string `placeholder:"FILE" help:"Write Go benchmark lines, for benchstat."`
-	FailOn     string `placeholder:"CONDITION,..." help:"Exit with status 1 where one holds, such as 'lost>0, p99.9>50ms, stall>1s'."`
+	FailOn     string `placeholder:"CONDITION,..." help:"Exit with status 1 where one holds, such as 'lost>0, p99.9>50ms, stall>1s'. A quantile is of the whole run, upgrading.p99.9 of what touched an upgrade, steady.p99.9 of the rest. All else: ${quantities}."`
 
+	jsonFlag   string // "json" if empty
 	conditions bench.Conditions
 }
 
-func (f *outputFlags) validate(*benchCmd) error {
+// form is one that the report can have.
+type form struct {
+	destination
+	write func(w io.Writer, r bench.Report, met []string) error
+}
+
+// destination is where a flag's file goes: "" for nowhere, "-" for standard output.
+type destination struct{ flag, path string }
+
+func (f *outputFlags) forms() []form {
+	return []form{
+		{destination{cmp.Or(f.jsonFlag, "json"), f.JSON}, func(w io.Writer, r bench.Report, _ []string) error { return r.WriteJSON(w) }},
+		{destination{"html", f.HTML}, func(w io.Writer, r bench.Report, _ []string) error { return page.Write(w, r) }},
+		{destination{"hdr-log", f.HDRLog}, func(w io.Writer, r bench.Report, _ []string) error { return bench.WriteHDRLog(w, r) }},
+		{destination{"junit", f.JUnit}, bench.WriteJUnit},
+		{destination{"benchmarks", f.Benchmarks}, func(w io.Writer, r bench.Report, _ []string) error { return bench.WriteBenchmarks(w, r) }},
+	}
+}
+
+func (f *outputFlags) destinations() (all []destination) {
+	for _, form := range f.forms() {
+		all = append(all, form.destination)
+	}
+	return all
+}
+
+func (f *outputFlags) validate(b *benchCmd) (err error) {
 	if f.FailOn == "" {
 		return nil
 	}
-	var err error
 	if f.conditions, err = bench.ParseConditions(f.FailOn); err != nil {
 		return fmt.Errorf("--fail-on: %w", err)
+	}
+	if of := f.conditions.OfUpgrades(); b != nil && b.Upgrades == 0 && of != nil {
+		return fmt.Errorf("--fail-on: %s: there is nothing upgrading with --upgrades 0", strings.Join(of, ", "))
 	}
 	return nil
 }
 
+// apart refuses two flags that write to one place, where one would overwrite the other.
+func apart(all ...destination) error {
+	by := make(map[string]string)
+	for _, d := range all {
+		if d.path == "" || d.path == os.DevNull {
+			continue
+		}
+		place, said := d.path, "standard output"
+		if place != "-" {
+			said = place
+			place = resolved(place)
+		}
+		if other, taken := by[place]; taken {
+			return fmt.Errorf("--%s, --%s: both write to %s; give each a file of its own", other, d.flag, said)
+		}
+		by[place] = d.flag
+	}
+	return nil
+}
+
+// resolved is one name for all those of a file, as far as they can be told.
+func resolved(path string) string {
+	if whole, err := filepath.Abs(path); err == nil {
+		path = whole
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	return path
+}
+
 // output is where a report goes.
 type output struct {
-	flags  *outputFlags
 	people io.Writer
 	files  map[string]reportFile // by flag
 }
@@ -48,23 +110,21 @@ type reportFile interface {
 	Close() error
 }
 
-// open opens the files before the run, since it would be a pity to find out after it that they cannot be written.
-func (f *outputFlags) open(s streams) (*output, error) {
-	o := &output{flags: f, people: s.out, files: make(map[string]reportFile)}
-	for flag, path := range map[string]string{
-		"json": f.JSON, "html": f.HTML, "hdr-log": f.HDRLog, "junit": f.JUnit, "benchmarks": f.Benchmarks,
-	} {
-		switch {
-		case path == "":
-		case path == "-" && flag == "json":
+// openOutput opens the files before the run, since it would be a pity to find out after it that they cannot be written.
+func openOutput(s streams, all []destination) (*output, error) {
+	o := &output{people: s.out, files: make(map[string]reportFile)}
+	for _, d := range all {
+		switch d.path {
+		case "":
+		case "-":
 			o.people = s.err
-			o.files[flag] = stream{s.out}
+			o.files[d.flag] = stream{s.out}
 		default:
-			file, err := openNamed(path)
+			file, err := openNamed(d.path)
 			if err != nil {
-				return nil, errors.Join(fmt.Errorf("--%s: %w", flag, err), o.close())
+				return nil, errors.Join(fmt.Errorf("--%s: %w", d.flag, err), o.close())
 			}
-			o.files[flag] = file
+			o.files[d.flag] = file
 		}
 	}
 	return o, nil
@@ -115,22 +175,49 @@ func (o *output) close() (err error) {
 	return err
 }
 
-// write writes the report in every form that was asked for, and says how it went by its error.
-func (o *output) write(r bench.Report) error {
-	met := o.flags.conditions.Met(r)
-	for flag, write := range map[string]func(io.Writer) error{
-		"json":       r.WriteJSON,
-		"html":       func(w io.Writer) error { return page.Write(w, r) },
-		"hdr-log":    func(w io.Writer) error { return bench.WriteHDRLog(w, r) },
-		"junit":      func(w io.Writer) error { return bench.WriteJUnit(w, r, met) },
-		"benchmarks": func(w io.Writer) error { return bench.WriteBenchmarks(w, r) },
-	} {
-		if f := o.files[flag]; f != nil {
-			if err := errors.Join(f.begin(), write(f)); err != nil {
-				return fmt.Errorf("--%s: %w", flag, err)
-			}
-		}
+// end closes the files, and returns what a command ends with that would else end with err.
+func (o *output) end(err error) error {
+	closed := o.close()
+	if closed == nil {
+		return err
 	}
+	if _, told := errors.AsType[silentError](err); told {
+		err = nil
+	}
+	return unmeasured(errors.Join(err, closed))
+}
+
+// put writes one of the files, if it was asked for.
+func (o *output) put(flag string, write func(io.Writer) error) error {
+	f := o.files[flag]
+	if f == nil {
+		return nil
+	}
+	if err := errors.Join(f.begin(), write(f)); err != nil {
+		return fmt.Errorf("--%s: %w", flag, err)
+	}
+	return nil
+}
+
+// write writes the report in every form that was asked for, and says how it went by its error. What cannot be written
+// does not keep the rest from being told.
+func (o *output) write(flags *outputFlags, r bench.Report) error {
+	met := flags.conditions.Met(r)
+	var errs []error
+	for _, form := range flags.forms() {
+		errs = append(errs, o.put(form.flag, func(w io.Writer) error { return form.write(w, r, met) }))
+	}
+	if err := errors.Join(append(errs, o.tell(r, met))...); err != nil {
+		return unmeasured(err)
+	}
+	if !r.Verdict.Pass || len(met) > 0 {
+		return silentError{1}
+	}
+	return nil
+}
+
+// tell writes for people what the report has, and which conditions are met.
+func (o *output) tell(r bench.Report, met []string) error {
 	fmt.Fprintln(o.people)
 	if err := bench.WriteTable(o.people, r); err != nil {
 		return err
@@ -141,12 +228,17 @@ func (o *output) write(r bench.Report) error {
 			return err
 		}
 	}
-	fmt.Fprintf(o.people, "\n%s\n", r.Verdict.Line)
+	_, err := fmt.Fprintf(o.people, "\n%s\n", r.Verdict.Line)
 	for _, line := range met {
 		fmt.Fprintf(o.people, "--fail-on: %s\n", line)
 	}
-	if !r.Verdict.Pass || len(met) > 0 {
-		return silentError{1}
+	return err
+}
+
+// unmeasured is the error of a bench that has no result to show, other than a bad one: its exit status is 2.
+func unmeasured(err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return statusError{err, 2}
 }

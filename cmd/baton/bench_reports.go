@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/seed-e3b9a99f/baton/bench"
 )
@@ -21,9 +22,10 @@ func (c *benchCompareCmd) Run(s streams) error {
 	a, errA := readReport(c.A)
 	b, errB := readReport(c.B)
 	if err := errors.Join(errA, errB); err != nil {
-		return err
+		return unmeasured(err)
 	}
 	compared := bench.Compare(a, b)
+	compared.A.Name, compared.B.Name = c.A, c.B
 	if c.JSON {
 		e := json.NewEncoder(s.out)
 		e.SetIndent("", "  ")
@@ -35,15 +37,18 @@ func (c *benchCompareCmd) Run(s streams) error {
 // benchMergeCmd joins reports.
 type benchMergeCmd struct {
 	Files  []string    `arg:"" help:"Reports of baton bench --json, of runs that began at one time (--start-at)."`
-	Output string      `short:"o" placeholder:"FILE" help:"Write the joined report as JSON."`
+	Output string      `short:"o" placeholder:"FILE" help:"Write the joined report as JSON. Here and below - is standard output."`
 	HTML   string      `name:"html" placeholder:"FILE" help:"Write a page that shows it."`
-	FailOn string      `placeholder:"CONDITION,..." help:"Exit with status 1 where one holds."`
+	FailOn string      `placeholder:"CONDITION,..." help:"Exit with status 1 where one holds, as in baton bench run."`
 	out    outputFlags `kong:"-"`
 }
 
 // Validate is called by kong.
 func (c *benchMergeCmd) Validate() error {
-	c.out = outputFlags{JSON: c.Output, HTML: c.HTML, FailOn: c.FailOn}
+	c.out = outputFlags{JSON: c.Output, HTML: c.HTML, FailOn: c.FailOn, jsonFlag: "output"}
+	if err := apart(c.out.destinations()...); err != nil {
+		return err
+	}
 	return c.out.validate(nil)
 }
 
@@ -55,18 +60,21 @@ func (c *benchMergeCmd) Run(s streams) (err error) {
 		reports, errs = append(reports, r), append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
-		return err
+		return unmeasured(err)
 	}
 	merged, err := bench.Merge(reports...)
 	if err != nil {
-		return err
+		return unmeasured(err)
 	}
-	out, err := c.out.open(s)
+	if of := c.out.conditions.OfUpgrades(); of != nil && len(merged.Upgrades) == 0 {
+		return unmeasured(fmt.Errorf("--fail-on: %s: there was no upgrade in these runs", strings.Join(of, ", ")))
+	}
+	out, err := openOutput(s, c.out.destinations())
 	if err != nil {
-		return err
+		return unmeasured(err)
 	}
-	defer func() { err = errors.Join(err, out.close()) }()
-	return out.write(merged)
+	defer func() { err = out.end(err) }()
+	return out.write(&c.out, merged)
 }
 
 func readReport(path string) (r bench.Report, err error) {

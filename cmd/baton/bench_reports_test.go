@@ -61,7 +61,8 @@ func TestBenchMergeAndCompare(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &compared); err != nil || status != 0 || stderr != "" || len(compared.Lanes) != 2 {
 		t.Errorf("status %d, %v, %q\n%s", status, err, stderr, stdout)
 	}
-	if status, stdout, _ = baton(t, "bench", "compare", files[0], merged); status != 0 || !strings.Contains(stdout, "loss rate") {
+	if status, stdout, _ = baton(t, "bench", "compare", files[0], merged); status != 0 || !strings.Contains(stdout, "loss rate, %") ||
+		!strings.HasPrefix(stdout, "A: "+files[0]+", begun ") || !strings.Contains(stdout, "\nB: "+merged+", begun ") {
 		t.Errorf("status %d\n%s", status, stdout)
 	}
 	for want, args := range map[string]string{
@@ -71,9 +72,12 @@ func TestBenchMergeAndCompare(t *testing.T) {
 		dir + "/none: no such file":      fmt.Sprintf("compare %s %s/none", files[0], dir),
 		"is it a report of baton bench ": fmt.Sprintf("compare %s %s", page, files[0]),
 		"--fail-on":                      fmt.Sprintf("merge %s --fail-on nonsense", files[0]),
+		"there was no upgrade":           fmt.Sprintf("merge %s %s --fail-on upgrading.p99>1s", files[0], files[1]),
+		"both write to ":                 fmt.Sprintf("merge %s %s -o %s --html %s", files[0], files[1], merged, merged),
+		"--output: open ":                fmt.Sprintf("merge %s %s -o %s/no/such", files[0], files[1], dir),
 	} {
 		status, _, stderr := baton(t, append([]string{"bench"}, strings.Fields(args)...)...)
-		if status == 0 || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
+		if status != 2 || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("bench %s: status %d, %q; want one line with %q", args, status, stderr, want)
 		}
 	}
@@ -85,7 +89,7 @@ func TestBenchKeepsReportsOfBefore(t *testing.T) {
 	if err := os.WriteFile(old, []byte("of before, and longer than what comes"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if status, _, stderr := baton(t, "bench", "--tcp", "127.0.0.1:1", "--upgrades", "0", "--json", old, "--html", fresh); status != 1 {
+	if status, _, stderr := baton(t, "bench", "--tcp", "127.0.0.1:1", "--upgrades", "0", "--json", old, "--html", fresh); status != 2 {
 		t.Errorf("status %d, %q", status, stderr)
 	}
 	if text, err := os.ReadFile(old); err != nil || !strings.HasPrefix(string(text), "of before") {

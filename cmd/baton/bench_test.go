@@ -49,6 +49,26 @@ func TestBenchUsage(t *testing.T) {
 		{"--http :80 --pid-file x --upgrade-cmd y --signal HUP", "give one of them"},
 		{"--http :80 --upgrades 0 --signal HUP", "say to which process"},
 		{"--http :80 --pid-file x --signal NOPE", "is no signal"},
+		{"--http :80 --events reload,nonsense --reload-cmd x", "is no kind of event"},
+		{"--http :80 --events reload", "by --reload-signal or --reload-cmd"},
+		{"--http :80 --events reload --reload-signal HUP", "--reload-signal: say to which process"},
+		{"--http :80 --events reload --reload-signal NOPE --pid-file x", "is no signal"},
+		{"--http :80 --events reload --reload-signal HUP --reload-cmd x --pid-file x", "give one of them"},
+		{"--http :80 --events reload --reload-cmd x --upgrade-cmd y", "there is no upgrade among --events"},
+		{"--http :80 --events reload --reload-cmd x --inject exit --server-binary y", "there is no upgrade among --events"},
+		{"--http :80 --events upgrade,reload --reload-cmd x", "say how to upgrade the server"},
+		{"--http :80 --upgrade-cmd y --reload-cmd x", "there is no reload among --events"},
+		{"--https :80 --upgrade-cmd y --rotate-cert x --rotate-key x", "there is no rotate among --events"},
+		{"--https :80 --events rotate", "by --rotate-cert"},
+		{"--json - --html -", "both write to standard output"},
+		{"--json x --junit ./x", "--json, --junit: both write to ./x"},
+		{"--hdr-log x --demo-log x", "both write to x"},
+		{"--against restart --json x --markdown x", "both write to x"},
+		{"--against restart --fail-on lost>0", "--against has --json and --markdown"},
+		{"--demo-log -", "--demo-log"},
+		{"--lanes nonsense", "no lane"},
+		{"--http :80 --upgrades 0 --fail-on lost>0,upgrading.p99>1s", "upgrading.p99>1s: there is nothing upgrading"},
+		{"--start-at 2001-01-01T00:00:00Z", " days ago"},
 		{"--http a:b:c --upgrades 0", "--http"},
 		{"--http https://localhost --upgrades 0", "is not http"},
 		{"--https localhost:0 --upgrades 0", "--https"},
@@ -71,7 +91,8 @@ func TestBenchUsage(t *testing.T) {
 		{"--nonsense", "--nonsense"},
 	} {
 		status, stdout, stderr := baton(t, append([]string{"bench"}, strings.Fields(c.args)...)...)
-		if status != 2 || !strings.Contains(stderr, c.want) || strings.Count(stderr, "\n") != 1 || stdout != "" {
+		if status != 2 || !strings.Contains(stderr, c.want) || !strings.HasSuffix(stderr, " (see baton bench run --help)\n") ||
+			strings.Count(stderr, "\n") != 1 || stdout != "" {
 			t.Errorf("bench %s: status %d, %q, %q; want 2 and one line with %q", c.args, status, stdout, stderr, c.want)
 		}
 	}
@@ -81,7 +102,7 @@ func TestBenchCannotReachTarget(t *testing.T) {
 	server := httptest.NewServer(nil)
 	server.Close()
 	status, _, stderr := baton(t, "bench", "--http", server.URL, "--upgrades", "0")
-	if status != 1 || !strings.Contains(stderr, "cannot reach the server") || strings.Count(stderr, "\n") != 1 {
+	if status != 2 || !strings.Contains(stderr, "cannot reach the server") || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("status %d, %q", status, stderr)
 	}
 }
@@ -169,7 +190,7 @@ func TestBenchFailsOnFailedUpgrade(t *testing.T) {
 
 func TestBenchJSONFileThatCannotBe(t *testing.T) {
 	status, _, stderr := baton(t, "bench", "--json", filepath.Join(t.TempDir(), "no", "such"))
-	if status != 1 || !strings.Contains(stderr, "--json: open") {
+	if status != 2 || !strings.Contains(stderr, "--json: open") {
 		t.Errorf("status %d, %q", status, stderr)
 	}
 }
@@ -263,21 +284,21 @@ func TestInterruptedBenchStopsTheDemo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(rest), "\nINTERRUPTED: ") {
+		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(rest), "\nINTERRUPTED") {
 			t.Errorf("%v: %v\n%s", sig, err, rest)
 		}
 		allGone(t, alive)
 	}
 }
 
-// A reader that goes away, as head does, ends the run, and the demo with it.
+// A reader that goes away, as head does, ends the run, and the demo with it. There is nobody to tell the result.
 func TestBenchWithoutReaderStopsTheDemo(t *testing.T) {
 	cmd, stdout, alive := benchDemo(t, "--upgrades", "100")
 	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
 	stdout.(io.Closer).Close()
-	if cmd.Wait(); cmd.ProcessState.ExitCode() != 1 {
+	if cmd.Wait(); cmd.ProcessState.ExitCode() != 2 {
 		t.Errorf("%v", cmd.ProcessState)
 	}
 	allGone(t, alive)

@@ -14,11 +14,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/seed-e3b9a99f/baton/bench"
 	"github.com/seed-e3b9a99f/baton/bench/against"
-
 	"github.com/seed-e3b9a99f/baton/proxy/config"
 )
 
@@ -55,6 +56,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exited = code }),
 		kong.UsageOnError(),
+		kong.Vars{"quantities": strings.Join(bench.Quantities(), ", ")},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(streams{out: stdout, err: stderr}),
 	)
@@ -66,13 +68,34 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return nil
 	}
 	if err != nil {
-		return usageError{err}
+		return usageError{err, helpFor(err)}
 	}
 	return command.Run()
 }
 
-// usageError is a command line that cannot be carried out: one line, exit status 2.
-type usageError struct{ error }
+// helpFor is the command line whose --help has what a mistake is about.
+func helpFor(err error) string {
+	parse, ok := errors.AsType[*kong.ParseError](err)
+	if !ok {
+		return "baton"
+	}
+	node := parse.Context.Model.Node
+	for _, p := range parse.Context.Path {
+		if p.Command != nil {
+			node = p.Command
+		}
+	}
+	if node.DefaultCmd != nil { // of baton bench, which has no flags itself
+		node = node.DefaultCmd
+	}
+	return node.FullPath()
+}
+
+// usageError is a command line that cannot be carried out: one line, exit status 2. Command is whose --help it names.
+type usageError struct {
+	error
+	command string
+}
 
 func (e usageError) Unwrap() error { return e.error }
 
@@ -107,7 +130,7 @@ func exitCode(err error, stderr io.Writer) int {
 	case len(mistakes) > 0:
 		return 1
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "baton: %v (see baton --help)\n", err)
+		fmt.Fprintf(stderr, "baton: %v (see %s --help)\n", err, usage.command)
 		return 2
 	case errors.As(err, &status):
 		fmt.Fprintf(stderr, "baton: %v\n", err)

@@ -33,7 +33,7 @@ func (f *configFlags) load() (*config.Config, error) {
 	}
 	c, err := config.FromFlags(f.Listen)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usageError{err, "baton proxy"}
 	}
 	return c, nil
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -139,12 +140,15 @@ func status(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// seeHelp ends what is said of a command line: whose help has what it should have been.
+var seeHelp = regexp.MustCompile(` \(see baton( [a-z-]+)* --help\)\n$`)
+
 // usage runs baton with arguments that cannot be carried out.
 func usage(ts *testscript.TestScript, _ bool, args []string) {
 	status(ts, false, append([]string{"2", "baton"}, args...))
 	lines(ts, false, []string{"stderr", "1"})
 	lines(ts, false, []string{"stdout", "0"})
-	if text := ts.ReadFile("stderr"); !strings.HasPrefix(text, "baton: ") || !strings.Contains(text, "baton --help") {
+	if text := ts.ReadFile("stderr"); !strings.HasPrefix(text, "baton: ") || !seeHelp.MatchString(text) {
 		ts.Fatalf("standard error: %q", text)
 	}
 }
