@@ -58,6 +58,7 @@ func (u *Upgrader) parentHas(x *fd) bool { return !u.inCharge && x.parents }
 
 // drain tells the program to finish, and reports when it has.
 func (u *Upgrader) drain() {
+	u.drainEnds = time.Now().Add(u.opts.DrainTimeout)
 	close(u.exit)
 	epoch := u.machine.epoch
 	go func() {

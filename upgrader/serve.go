@@ -17,8 +17,9 @@ import (
 // When the process is replaced, plain HTTP/1.1 connections of a *NamedListener move to the next generation as soon as
 // they wait for a request, also those that have never spoken, and keep their remaining idle time. ConnState tells of
 // StateClosed here, and of StateNew there, where the connection has a method Adopted() bool that says so. For all
-// others no request is answered by closing: HTTP/1 connections end with "Connection: close" at their next response,
-// HTTP/2 connections with GOAWAY, hijacked ones when they are closed. What is left at Options.DrainTimeout is closed.
+// others no request is answered by closing: HTTP/1 connections end with "Connection: close" at their next response that
+// has no pipelined request behind it, HTTP/2 connections with GOAWAY, hijacked ones when they are closed. In the last
+// tenth of Options.DrainTimeout every HTTP/1 response says close; what is left at its end is closed.
 // When the service stops, idle connections are closed after a second.
 //
 // ln may be a *NamedListener, one that is wrapped around it, or any other listener; a deadline must be able to
@@ -51,12 +52,12 @@ func (u *Upgrader) serve(srv *http.Server, ln net.Listener, config *tls.Config) 
 	case config != nil:
 		u.serveTickets(config, a.label)
 		config.NextProtos = protocols(srv, config.NextProtos)
-		err = srv.Serve(tls.NewListener(a, config))
+		err = srv.Serve(tls.NewListener(followed{a, true}, config))
 	case isNamed && waitsAsAssumed():
 		defer u.servers.adopt(named, h)()
 		err = srv.Serve(movables{named, h})
 	default:
-		err = srv.Serve(a)
+		err = srv.Serve(followed{a, false})
 	}
 	if u.Phase() < Draining { // it broke, or the program called Shutdown
 		a.Close()
@@ -141,34 +142,6 @@ func protocols(srv *http.Server, offered []string) []string {
 		offered = append(offered, "http/1.1")
 	}
 	return offered
-}
-
-// lastResponses lets HTTP/1 connections end with their next response once this process is to end, and answers for the
-// program in maintenance mode.
-func (u *Upgrader) lastResponses(next http.Handler) http.Handler {
-	page := u.opts.MaintenancePage
-	if page == nil {
-		page = maintenancePage
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case <-u.exit:
-			// Not on a request to change protocols: its response needs the header for that.
-			moves := false
-			if c, ok := r.Context().Value(connKey{}).(*movableConn); ok {
-				moves = c.willMove()
-			}
-			if r.ProtoMajor == 1 && r.Header.Get("Upgrade") == "" && !moves {
-				w.Header().Set("Connection", "close")
-			}
-		default:
-		}
-		if u.Maintenance() {
-			page.ServeHTTP(w, r)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // idleGrace is how long idle connections may still speak when the service stops, with nobody to come after it.

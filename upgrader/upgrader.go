@@ -45,6 +45,7 @@ type Upgrader struct {
 	exit      chan struct{} // closed when the program should finish
 	done      chan struct{} // closed when nothing is left to do
 	replaced  time.Time     // when the child took over; read it after exit
+	drainEnds time.Time     // when what is left is closed; read it after exit
 	forGood   bool          // nobody comes after this process; read it after exit
 	forced    bool          // by a second signal; read it after done
 
