@@ -5,13 +5,14 @@ package bench
 import (
 	"io"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
 // terminalSize returns the size of the terminal that w is, or 0, 0 if what is written to w cannot be drawn over.
 func terminalSize(w io.Writer) (columns, lines int) {
-	f, ok := w.(*os.File)
+	f, ok := w.(syscall.Conn) // a file, or what stands before one
 	if !ok || os.Getenv("TERM") == "dumb" {
 		return 0, 0
 	}

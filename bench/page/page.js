@@ -60,17 +60,21 @@
 		};
 	};
 
+	// Lanes stand on top of each other; those that reach highest are drawn first.
 	const losses = () => {
 		const at = times();
-		const most = Math.max(1, ...bench.lanes.flatMap(l => l.lost || []));
+		const lost = bench.lanes.map(l => along(at, l, l.lost || []));
+		const sums = lost.map((_, i) => at.map((_, k) => lost.slice(0, i + 1).reduce((sum, of) => sum + (of[k] || 0), 0) || null));
+		const most = Math.max(1, ...sums.flat());
+		const order = bench.lanes.map((_, i) => i).reverse();
 		return {
 			options: {
 				scales: { x: { time: false, range: [0, Math.max(bench.duration, 1)] }, y: { range: [0, most * 1.1] } },
 				axes: [axis('seconds'), axis('lost', { size: 60 })],
-				series: [seconds, ...bench.lanes.map((l, i) => ({ label: l.name, stroke: colour(i), dash: dash(i), width: 2, value: count, paths: uPlot.paths.bars({ size: [.8, 40] }), fill: colour(i) + '80', points: { show: false } }))],
+				series: [seconds, ...order.map(i => ({ label: bench.lanes[i].name, stroke: colour(i), dash: dash(i), width: 1, paths: uPlot.paths.bars({ size: [1, Infinity], align: 1 }), fill: colour(i), points: { show: false }, value: (u, v, series, k) => k == null ? '–' : String(lost[i][k] || 0) }))],
 				plugins: [bands],
 			},
-			data: [at, ...bench.lanes.map(l => along(at, l, l.lost || []))],
+			data: [at, ...order.map(i => sums[i])],
 		};
 	};
 

@@ -234,6 +234,9 @@ func (b *benchCmd) Run(ctx context.Context, s streams) (err error) {
 	}
 	ctx, done := signal.NotifyContext(ctx, endings()...)
 	defer done()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	defer outlivePipes()()
 	bench.RaiseFileLimit()
 
 	out, err := openOutput(s, append(b.Output.destinations(), destination{"markdown", b.Comparison.Markdown}))
@@ -241,6 +244,7 @@ func (b *benchCmd) Run(ctx context.Context, s streams) (err error) {
 		return unmeasured(err)
 	}
 	defer func() { err = out.end(err) }()
+	out.people = audience{out.people, giveUp}
 	if b.Comparison.Against != nil {
 		return unmeasured(b.against(ctx, out))
 	}
@@ -256,10 +260,9 @@ func (b *benchCmd) Run(ctx context.Context, s streams) (err error) {
 	return out.write(&b.Output, got)
 }
 
-// endings are the signals that end a run early, with what was counted so far, and the demo stopped. SIGPIPE is among
-// them because it would otherwise end this process at once when its output goes nowhere, and leave the demo running.
+// endings are the signals that end a run early, with what was counted so far, and the demo stopped.
 func endings() []os.Signal {
-	list := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE}
+	list := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // nohup
 		list = append(list, syscall.SIGHUP)
 	}

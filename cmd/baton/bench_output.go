@@ -2,13 +2,16 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/seed-e3b9a99f/baton/bench"
 	"github.com/seed-e3b9a99f/baton/bench/page"
@@ -135,6 +138,38 @@ type stream struct{ io.Writer }
 
 func (stream) begin() error { return nil }
 func (stream) Close() error { return nil }
+
+// audience ends a run when there is nobody left to tell of it, as with head(1).
+type audience struct {
+	io.Writer
+	giveUp context.CancelCauseFunc
+}
+
+func (a audience) Write(p []byte) (int, error) {
+	n, err := a.Writer.Write(p)
+	if err != nil {
+		a.giveUp(fmt.Errorf("nobody reads on: %w", err))
+	}
+	return n, err
+}
+
+// SyscallConn lets a terminal be known.
+func (a audience) SyscallConn() (syscall.RawConn, error) {
+	conn, ok := a.Writer.(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return conn.SyscallConn()
+}
+
+// outlivePipes keeps SIGPIPE, which a write to a standard output that nobody reads brings, from ending this process at
+// once and leaving the demo running, until end is called. A client's write to a connection that its server has closed
+// brings it as well, so it says nothing about the output.
+func outlivePipes() (end func()) {
+	ignored := make(chan os.Signal, 1)
+	signal.Notify(ignored, syscall.SIGPIPE) // children have the default again, which they would not if it were ignored
+	return func() { signal.Stop(ignored) }
+}
 
 // named is a file that goes away again if it was made for a report that then did not come.
 type named struct {

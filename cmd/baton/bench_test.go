@@ -291,6 +291,24 @@ func TestInterruptedBenchStopsTheDemo(t *testing.T) {
 	}
 }
 
+// A client that writes to a closed connection brings a SIGPIPE, and that is nothing to end for.
+func TestBenchOutlivesBrokenPipes(t *testing.T) {
+	cmd, stdout, alive := benchDemo(t, "--upgrades", "1", "--interval", "1500ms")
+	lines := bufio.NewReader(stdout)
+	if _, err := lines.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Process.Signal(syscall.SIGPIPE)
+	rest, err := io.ReadAll(lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cmd.Wait(); !strings.Contains(string(rest), "upgrade 1:") || strings.Contains(string(rest), "INTERRUPTED") {
+		t.Errorf("%v\n%s", cmd.ProcessState, rest)
+	}
+	allGone(t, alive)
+}
+
 // A reader that goes away, as head does, ends the run, and the demo with it. There is nobody to tell the result.
 func TestBenchWithoutReaderStopsTheDemo(t *testing.T) {
 	cmd, stdout, alive := benchDemo(t, "--upgrades", "100")
