@@ -94,6 +94,7 @@ func TestBacklogIsBoundedAndTheClientsOwn(t *testing.T) {
 		Lanes: []Lane{hang}, Rate: 10000, Outstanding: 3, Timeout: time.Millisecond, Duration: 200 * time.Millisecond,
 		Progress: func(Progress) {},
 		Upgrades: &Upgrades{Count: 1, LeadIn: 150 * time.Millisecond, Interval: time.Millisecond,
+			Timeout: 20 * time.Millisecond, // since nothing ever answers
 			Trigger: func(context.Context) error { close(quit); return nil }},
 	})
 	if err != nil {
