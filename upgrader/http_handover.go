@@ -2,7 +2,6 @@ package upgrader
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -106,61 +105,23 @@ func (m movables) Accept() (net.Conn, error) {
 	return newMovable(c.(*TrackedConn), m.h, m.Name(), nil), nil
 }
 
-// followed gives net/http connections of which is known what has arrived.
-type followed struct {
-	*acceptor
-	tls bool
-}
-
-func (f followed) Accept() (net.Conn, error) {
-	c, err := f.acceptor.Accept()
-	if err != nil {
-		return nil, err
-	}
-	c.(*TrackedConn).inbound = &inbound{tls: f.tls}
-	return c, nil
-}
-
-// connKey is where a request's context has its connection: a *movableConn if that can move, or else a *TrackedConn.
+// connKey is where a request's context has its connection, if that can move.
 type connKey struct{}
-
-// connsOf returns what is below a connection of net/http's, if Serve gave it that: a program may serve other listeners
-// with the same http.Server.
-func connsOf(c net.Conn) (*movableConn, *TrackedConn) {
-	if secure, ok := c.(*tls.Conn); ok {
-		c = secure.NetConn()
-	}
-	switch c := c.(type) {
-	case *movableConn:
-		return c, c.TrackedConn
-	case *TrackedConn:
-		if c.inbound != nil {
-			return nil, c
-		}
-	}
-	return nil, nil
-}
 
 // watchConns has srv tell its connections of their state, and requests of their connection.
 func watchConns(srv *http.Server) {
 	state, connContext := srv.ConnState, srv.ConnContext
 	srv.ConnState = func(c net.Conn, s http.ConnState) {
-		movable, tracked := connsOf(c)
-		if movable != nil {
-			movable.setState(s)
-		}
-		if tracked != nil {
-			tracked.inbound.setState(s)
+		if m, ok := c.(*movableConn); ok {
+			m.setState(s)
 		}
 		if state != nil {
 			state(c, s)
 		}
 	}
 	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		if movable, tracked := connsOf(c); movable != nil {
-			ctx = context.WithValue(ctx, connKey{}, movable)
-		} else if tracked != nil {
-			ctx = context.WithValue(ctx, connKey{}, tracked)
+		if m, ok := c.(*movableConn); ok {
+			ctx = context.WithValue(ctx, connKey{}, m)
 		}
 		if connContext != nil {
 			ctx = connContext(ctx, c)

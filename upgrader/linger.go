@@ -65,13 +65,7 @@ func (c *TrackedConn) Read(b []byte) (int, error) {
 	if c.closed.Load() {
 		return 0, c.errClosed("read")
 	}
-	if c.inbound != nil {
-		c.inbound.begin()
-	}
 	n, err := c.Conn.Read(b)
-	if c.inbound != nil {
-		c.inbound.end(b[:n])
-	}
 	if err != nil && err != io.EOF && c.closed.Load() {
 		err = c.errClosed("read")
 	}

@@ -61,7 +61,6 @@ type adoption struct {
 }
 
 func newMovable(c *TrackedConn, h *httpServer, listener string, a *adoption) *movableConn {
-	c.inbound = new(inbound)
 	m := &movableConn{TrackedConn: c, h: h, listener: listener, idle: true, adopted: a}
 	if a != nil {
 		_ = m.applyDeadline() // net/http sets none where it knows no time limit for the first request

@@ -17,9 +17,9 @@ import (
 // When the process is replaced, plain HTTP/1.1 connections of a *NamedListener move to the next generation as soon as
 // they wait for a request, also those that have never spoken, and keep their remaining idle time. ConnState tells of
 // StateClosed here, and of StateNew there, where the connection has a method Adopted() bool that says so. For all
-// others no request is answered by closing: HTTP/1 connections end with "Connection: close" at their next response that
-// has no pipelined request behind it, HTTP/2 connections with GOAWAY, hijacked ones when they are closed. In the last
-// tenth of Options.DrainTimeout every HTTP/1 response says close; what is left at its end is closed.
+// others no request is answered by closing: HTTP/1 connections end with "Connection: close" at their next response, or
+// after what was pipelined behind it as far as that has been read already, HTTP/2 connections with GOAWAY, hijacked ones
+// when they are closed. What is left at Options.DrainTimeout is closed.
 // When the service stops, idle connections are closed after a second.
 //
 // ln may be a *NamedListener, one that is wrapped around it, or any other listener; a deadline must be able to
@@ -52,12 +52,12 @@ func (u *Upgrader) serve(srv *http.Server, ln net.Listener, config *tls.Config) 
 	case config != nil:
 		u.serveTickets(config, a.label)
 		config.NextProtos = protocols(srv, config.NextProtos)
-		err = srv.Serve(tls.NewListener(followed{a, true}, config))
+		err = srv.Serve(tls.NewListener(a, config))
 	case isNamed && waitsAsAssumed():
 		defer u.servers.adopt(named, h)()
 		err = srv.Serve(movables{named, h})
 	default:
-		err = srv.Serve(followed{a, false})
+		err = srv.Serve(a)
 	}
 	if u.Phase() < Draining { // it broke, or the program called Shutdown
 		a.Close()

@@ -224,12 +224,9 @@ func (s settings) setup(u *upgrader.Upgrader) error {
 		if s.Fault == "serves nothing" {
 			continue
 		}
-		switch l.Name {
-		case "secure":
+		if l.Name == "secure" {
 			u.Go(func() error { return u.ServeTLS(srv, ln, s.PIDFile+".crt", s.PIDFile+".key") })
-		case "wrapped": // so that its connections do not move
-			u.Go(func() error { return u.Serve(srv, struct{ *upgrader.NamedListener }{ln}) })
-		default:
+		} else {
 			u.Go(func() error { return u.Serve(srv, ln) })
 		}
 	}
@@ -243,15 +240,6 @@ func handler(u *upgrader.Upgrader, counter *int) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Generation", strconv.Itoa(u.Generation()))
 		w.Header().Set("Counter", strconv.Itoa(*counter))
-		body, _ := io.ReadAll(r.Body) // net/http may throw away what is unread when the response begins
-		_, _ = w.Write(body)
-	})
-	mux.HandleFunc("/ignore", func(w http.ResponseWriter, _ *http.Request) { // the body
-		w.Header().Set("Generation", strconv.Itoa(u.Generation()))
-	})
-	mux.HandleFunc("/early", func(w http.ResponseWriter, r *http.Request) { // says the header before it reads
-		w.Header().Set("Generation", strconv.Itoa(u.Generation()))
-		w.WriteHeader(http.StatusOK)
 		_, _ = io.Copy(w, r.Body)
 	})
 	mux.HandleFunc("/keepalive", func(w http.ResponseWriter, r *http.Request) {

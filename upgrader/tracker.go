@@ -25,7 +25,6 @@ type TrackedConn struct {
 	once    sync.Once
 	closed  atomic.Bool
 	reading sync.Mutex // held by a Read
-	inbound *inbound   // set where Serve has the connection, before anybody reads
 }
 
 func (t *tracker) track(c net.Conn) *TrackedConn {

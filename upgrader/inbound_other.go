@@ -1,7 +1,0 @@
-//go:build !unix
-
-package upgrader
-
-import "syscall"
-
-func queued(syscall.Conn) bool { return false }
