@@ -156,6 +156,27 @@ func TestBenchForeignServer(t *testing.T) {
 	}
 }
 
+// Of all lanes, those stay that the server can serve; a server that serves none of them is the one error.
+func TestBenchAllLanes(t *testing.T) {
+	server := foreign(t, 0)
+	args := []string{"bench", "--http", server.URL, "--path", "/path", "--server-name", "some.name", "--lanes", "all",
+		"--upgrades", "0", "--duration", "300ms", "--rate", "20", "--conns", "3", "--json", "-"}
+	_, stdout, stderr := baton(t, args...)
+	r := decode(t, stdout)
+	if !strings.Contains(stderr, "left out: http websocket: ") || r.Verdict.Lost != 0 || len(r.Lanes) < 5 {
+		t.Errorf("%d lanes, %s", len(r.Lanes), stderr)
+	}
+	for _, l := range r.Lanes {
+		if l.Name == "http websocket" {
+			t.Error("it has a lane that was left out")
+		}
+	}
+	server.Close()
+	if status, _, stderr := baton(t, args...); status != 2 || strings.Contains(stderr, "left out") || !strings.Contains(stderr, "http new: ") {
+		t.Errorf("status %d, %q", status, stderr)
+	}
+}
+
 func TestBenchFailsOnLosses(t *testing.T) {
 	server := foreign(t, 10)
 	file := filepath.Join(t.TempDir(), "report.json")
