@@ -25,15 +25,27 @@ const (
 
 // ParseKinds reads a mix of events as "upgrade,rotate,reload". A kind that stands there twice comes twice as often.
 func ParseKinds(s string) ([]Kind, error) {
-	var kinds []Kind
+	return parseList(s, "kind of event", []Kind{KindUpgrade, KindRotate, KindReload})
+}
+
+// parseList reads words with commas between, each of which must be a known one.
+func parseList[T ~string](s, what string, known []T) (list []T, err error) {
 	for word := range strings.SplitSeq(s, ",") {
-		kind := Kind(strings.TrimSpace(word))
-		if !slices.Contains([]Kind{KindUpgrade, KindRotate, KindReload}, kind) {
-			return nil, fmt.Errorf("%q is no kind of event: give upgrade, rotate, reload, or several with commas between", word)
+		item := T(strings.TrimSpace(word))
+		if !slices.Contains(known, item) {
+			return nil, fmt.Errorf("%q is no %s: give %s, or several with commas between", word, what, join(known))
 		}
-		kinds = append(kinds, kind)
+		list = append(list, item)
 	}
-	return kinds, nil
+	return list, nil
+}
+
+func join[T ~string](list []T) string {
+	var words []string
+	for _, item := range list {
+		words = append(words, string(item))
+	}
+	return strings.Join(words, ", ")
 }
 
 // Event is what was done to the server at one event, and what it cost the server. It stands beside the Upgrade of the

@@ -21,20 +21,10 @@ const (
 	FaultCrash Fault = "crash"
 )
 
-// ParseFaults reads faults as "exit,hang,crash".
-func ParseFaults(s string) ([]Fault, error) {
-	var faults []Fault
-	for word := range strings.SplitSeq(s, ",") {
-		fault := Fault(strings.TrimSpace(word))
-		if !fault.valid() {
-			return nil, fmt.Errorf("%q is no fault: give exit, hang, crash, or several with commas between", word)
-		}
-		faults = append(faults, fault)
-	}
-	return faults, nil
-}
+var faults = []Fault{FaultExit, FaultHang, FaultCrash}
 
-func (f Fault) valid() bool { return slices.Contains([]Fault{FaultExit, FaultHang, FaultCrash}, f) }
+// ParseFaults reads faults as "exit,hang,crash".
+func ParseFaults(s string) ([]Fault, error) { return parseList(s, "fault", faults) }
 
 // Injection puts a bad binary in the place of the server's for some of the upgrades, and the good one back after each.
 // Such an upgrade is expected to fail, and the old generation to serve on. It goes well if the server has started the
@@ -74,7 +64,7 @@ func (i Injection) validate(timeout time.Duration) error {
 		return fmt.Errorf("inject: a hang of %v must be shorter than the timeout of an upgrade, %v", i.Hang, timeout)
 	}
 	for _, fault := range i.Faults {
-		if !fault.valid() {
+		if !slices.Contains(faults, fault) {
 			return fmt.Errorf("inject: %q is no fault: give exit, hang or crash", fault)
 		}
 	}

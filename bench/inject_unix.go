@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -26,7 +27,7 @@ const crashAfter = 100 * time.Millisecond
 // Misbehave is the program of a bad binary: fault, FIFO and hang are the three arguments that Injection adds to its
 // command. It does not return from a crash; otherwise it returns why the process must now exit by status 1.
 func Misbehave(args []string) error {
-	if len(args) != 3 || !Fault(args[0]).valid() {
+	if len(args) != 3 || !slices.Contains(faults, Fault(args[0])) {
 		return fmt.Errorf("%q: want FAULT FIFO DURATION, as baton bench --inject gives them", args)
 	}
 	fault, fifo := Fault(args[0]), args[1]

@@ -197,11 +197,7 @@ func (p Plan) Header() string {
 	}
 	what := plural(p.Upgrades.Count, "upgrade")
 	if p.Upgrades.mixed() {
-		what = plural(p.Upgrades.Count, "event")
-		for i, k := range p.Upgrades.Kinds {
-			what += []string{" (", ", "}[min(i, 1)] + string(k)
-		}
-		what += ")"
+		what = fmt.Sprintf("%s (%s)", plural(p.Upgrades.Count, "event"), join(p.Upgrades.Kinds))
 	}
 	return fmt.Sprintf("%s; %s, %v apart", text, what, p.Upgrades.Interval.Round(time.Millisecond))
 }

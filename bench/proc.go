@@ -133,6 +133,24 @@ func (c *census) begin(old int) {
 	c.entries = append(c.entries, e)
 }
 
+// children returns those of pid at the last sample; see childrenAmong.
+func (c *census) children(pid int) map[int]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return childrenAmong(c.members, pid)
+}
+
+// childrenAmong returns the processes that pid has started, by pid with their start.
+func childrenAmong(all map[int]process, pid int) map[int]uint64 {
+	children := make(map[int]uint64)
+	for child, p := range all {
+		if p.parent == pid {
+			children[child] = p.started
+		}
+	}
+	return children
+}
+
 // end says when the window of the last event is over. It is called at the takeover, when both generations live.
 func (c *census) end(at time.Time) {
 	c.mu.Lock()

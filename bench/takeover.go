@@ -43,7 +43,7 @@ func (d *driver) upgrade(ctx context.Context, n int) Upgrade {
 		was = ""
 	}
 	u.FromGeneration, t.arrived = was, arrived
-	t.workers = childrenOf(u.FromPID)
+	t.workers = d.census.children(u.FromPID)
 	triggered := make(chan error, 1)
 	t.triggers = triggered
 	go func() { triggered <- d.Trigger(ctx) }()
@@ -92,10 +92,9 @@ func (t *takeover) over() bool {
 	switch u := t.u; {
 	case t.triggers != nil:
 		return false
-	case t.inPlace && u.Serving == 0 && u.FromGeneration == "" && t.renewed > 0:
-		t.serves(SignWorkers, t.renewed)
+	case t.inPlace && t.settleInPlace():
 		return true
-	case u.Serving > 0 && (t.PIDFile == "" || t.inPlace || u.ToPID != 0):
+	case u.Serving > 0 && (t.PIDFile == "" || u.ToPID != 0):
 		return true
 	case time.Now().Before(t.deadline):
 		return false
@@ -151,29 +150,15 @@ func (t *takeover) lookForWorkers() {
 		return
 	}
 	t.looked = time.Now()
-	for pid, started := range childrenOf(t.u.FromPID) {
+	all, err := readProcesses()
+	if err != nil {
+		return
+	}
+	for pid, started := range childrenAmong(all, t.u.FromPID) {
 		if t.workers[pid] != started {
 			t.renewed = t.since(t.looked)
 		}
 	}
-}
-
-// childrenOf returns the processes that pid has started and that live, by pid with their start, as far as can be told.
-func childrenOf(pid int) map[int]uint64 {
-	if pid == 0 {
-		return nil
-	}
-	all, err := readProcesses()
-	if err != nil {
-		return nil
-	}
-	children := make(map[int]uint64)
-	for child, p := range all {
-		if p.parent == pid {
-			children[child] = p.started
-		}
-	}
-	return children
 }
 
 // why says why an upgrade was not over in time.
@@ -202,7 +187,7 @@ func (d *driver) pid() (int, error) {
 	return readPID(d.PIDFile)
 }
 
-// livePID is the process that the pidfile names, which must run.
+// livePID returns an error unless the process that the pidfile names runs.
 func livePID(path string) error {
 	pid, err := readPID(path)
 	if err == nil && !alive(pid) {
